@@ -12,7 +12,7 @@ help: ## print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build both programs into bin/
+build: ## build the three programs into bin/
 	@CGO_ENABLED=0 GO='$(GO)' ./internal/build.sh -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 .PHONY: demo

@@ -30,7 +30,7 @@ var (
 	_ runner.Refuser  = (*Cluster)(nil)
 )
 
-// New returns a Cluster. Nothing is sent before one of its methods is called.
+// New returns a Cluster. It sends no request before one of its methods is called.
 func New(c kubeapi.Config) (*Cluster, error) {
 	client, err := kubeapi.NewClient(c)
 	if err != nil {
@@ -111,8 +111,8 @@ func (c *Cluster) up(ctx context.Context, system *topology.System, seed uint64, 
 	return nil, errors.Join(err, d.Close(context.WithoutCancel(ctx)))
 }
 
-// Plan returns the objects that Up would apply to a cluster that has nothing of
-// the system. Nothing is sent.
+// Plan returns the objects that Up would apply to a cluster that has nothing of the
+// system. It sends no request.
 func (c *Cluster) Plan(ctx context.Context, system *topology.System, seed uint64) ([]apply.Object, error) {
 	namespace, explicit := apply.NamespaceOf(c.Client, system)
 	return apply.Build(ctx, c.Client, system, seed, &apply.Target{

@@ -128,8 +128,8 @@ func (c *Cluster) restore(config *corev1.ConfigMap) (*Deployment, error) {
 	}, nil
 }
 
-// Described returns what the cluster says the system is now, which another program may have
-// changed. Nothing acts by it until SetSystem takes it.
+// Described returns the system as the cluster describes it now, which another program may
+// have changed. The Deployment follows that description only after SetSystem.
 func (d *Deployment) Described(ctx context.Context) (*topology.System, error) {
 	name := d.System().Name
 	config, err := d.Client.Clientset.CoreV1().ConfigMaps(d.Namespace()).Get(ctx, manifest.ObjectName(name), metav1.GetOptions{})

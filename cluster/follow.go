@@ -169,9 +169,9 @@ func (d *Deployment) forgetPeers(ctx context.Context, from, plan []apply.Object)
 	return f.all(ctx, followTimeout)
 }
 
-// otherDescriptions names a pod, by service, that follows another description than the one
-// that it would start with. What is not known is left out: pods that do not answer soon, and
-// those of programs that follow none.
+// otherDescriptions names, by service, a pod that follows another description than the one
+// with which it would start. It leaves out pods that do not answer soon, and pods of
+// programs that cannot follow descriptions.
 func (d *Deployment) otherDescriptions(ctx context.Context, pods map[string][]*corev1.Pod) map[string]string {
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()

@@ -14,8 +14,8 @@ var _ runner.LogSource = (*Deployment)(nil)
 // hello begins the line in which an agent tells who has started it where it listens.
 const hello = `{"addr":`
 
-// Logs follows what the pods of the system print. What a pod printed in its last
-// moment before it was deleted may not come any more.
+// Logs follows what the pods of the system print. The last lines of a pod before it
+// is deleted may be missing.
 func (d *Deployment) Logs(ctx context.Context, line func(at time.Time, service string, replica int, text []byte)) error {
 	return logs.Read(ctx, d.Instance, logs.Options{Follow: true, Tail: -1}, func(l logs.Line) {
 		if strings.HasPrefix(l.Text, hello) {

@@ -15,7 +15,7 @@ func (d *Deployment) startReplicas(ctx context.Context, b *batch) error {
 	outcomes := make(chan error, len(replicas))
 	running := 0
 	defer func() {
-		// Replicas that never started count as ended.
+		// Discard the replicas that were not started, so that they count as ended.
 		for _, r := range replicas[running:] {
 			r.Discard()
 		}

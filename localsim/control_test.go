@@ -360,7 +360,7 @@ func TestAReplicaThatStartsLaterFollowsTheNewDescription(t *testing.T) {
 	if got := get(t, url); got != 201 {
 		t.Errorf("its next process answers %d, want 201", got)
 	}
-	// What no running process can follow replaces it.
+	// A change that no running process can follow replaces the process.
 	next = runnertest.System("held")
 	next.Services[0].Workers = 2
 	before := must(d.Replicas(t.Context()))

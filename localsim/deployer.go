@@ -1,7 +1,7 @@
-// Package localsim runs a system as real servers on this machine: every replica
-// in this process, or each in a process of its own. It supervises them, lets
-// faults act on them, and lets other programs of the user find, use and end
-// them.
+// Package localsim runs a system as real servers on this machine: all replicas in
+// this process, or each in a process of its own. It supervises the replicas and
+// applies faults to them. Other programs of the same user can find, use and end the
+// system.
 package localsim
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// Isolation says what keeps the replicas of a system apart.
+// Isolation says how the replicas of a system are kept apart.
 type Isolation string
 
 // The isolations.
@@ -50,9 +50,9 @@ type Spec struct {
 	Replica int
 	Seed    uint64
 	// Peers are the base URLs of the replicas of each service of the system.
-	// The map is shared between replicas and must not be changed. A process may
-	// start before the addresses of others are known; it gets them through
-	// /admin/peers before the system is ready.
+	// Replicas share the map, so it must not be changed. A process may start before
+	// the addresses of others are known; it gets them through /admin/peers before
+	// the system is ready.
 	Peers      map[string][]string
 	AllowHosts []string
 	// Stores are the data stores of the system.
@@ -68,45 +68,45 @@ type Spec struct {
 type Config struct {
 	// Isolation is InProcess if it is empty.
 	Isolation Isolation
-	// IsolationOfRuntimes takes the place of InProcess for a system that has
-	// services of other runtimes than the agent, which are processes; empty refuses
-	// such systems.
+	// IsolationOfRuntimes replaces InProcess for a system with services of other
+	// runtimes than the agent, because those must be processes. If it is empty,
+	// such systems are refused.
 	IsolationOfRuntimes Isolation
 	// NewServer makes the server of a replica for InProcess.
 	NewServer func(Spec) (supervise.Server, error)
-	// CanStore says why a data store is not served; without it there are none. NewStore
-	// makes the server of one for InProcess.
+	// CanStore says why a data store cannot be served; nil means that none can.
+	// NewStore makes the server of a data store for InProcess.
 	CanStore func(*topology.Service) error
 	NewStore func(Spec) (supervise.Server, error)
 	// Command makes the command of a replica, or of a data store, for Process. The process must
-	// listen on Addr, print {"addr":"host:port"} as a line of its own on
-	// standard output, and end in order when standard input ends. If it serves
-	// /admin and /readyz on a second address, past a full accept queue, it
-	// prints {"addr":"host:port","control":"host:port"}.
+	// listen on Addr, print {"addr":"host:port"} as a line of its own on standard output, and
+	// end cleanly when standard input ends. If it serves /admin and /readyz on a second
+	// address, which a full accept queue does not block, it prints
+	// {"addr":"host:port","control":"host:port"}.
 	Command func(Spec) (*exec.Cmd, error)
-	// CanServe says why there is no command for a service, such as one whose
-	// runtime is not installed; nil means that there always is one.
+	// CanServe says why there is no command for a service, such as a runtime that
+	// is not installed. If the function is nil, there is one for each service.
 	CanServe func(context.Context, *topology.Service) error
-	// NewGate puts a gate in front of a host:port; draws depend on the seed.
-	// Without it there are no faults between services.
+	// NewGate starts a gate in front of a host:port. The seed decides its random
+	// draws. Without NewGate, faults between services are refused.
 	NewGate func(upstream string, seed uint64) (Gate, error)
 	// CanGate says why a gate cannot carry out a fault.
 	CanGate func(f *fault.Fault) error
-	// NewNetwork makes the network of a system for Namespace. Down finds it by
-	// the mark, which NewMark makes, after the program that made it is gone.
+	// NewNetwork makes the network of a system for Namespace. It carries the mark,
+	// which NewMark makes, by which Down finds the network if this program is gone.
 	NewNetwork func(system, mark string) (Network, error)
 	NewMark    func() string
 	// CanImpair says why such a network cannot carry out a fault.
 	CanImpair func(f *fault.Fault) error
 	// Stress makes the command of a process that takes resources away, as a stress
-	// fault says, and ends by itself after some time; 0 means never. It prints a
-	// line when it is ready, begins at a line on standard input, and ends with it.
-	// CanStress says why a fault is not possible. Without them there are no
-	// stress faults.
+	// fault says. The process prints a line when it is ready, begins at a line on
+	// standard input, and ends with standard input or after lasting, where 0 means
+	// never. CanStress says why a fault is not possible. Without these functions,
+	// stress faults are refused.
 	Stress    func(f fault.Fault, lasting time.Duration) (*exec.Cmd, error)
 	CanStress func(f *fault.Fault) error
-	// Entrances are services whose requests from outside go through a gate from
-	// the start, so that faults that are added later act on them.
+	// Entrances are services whose requests from outside go through a gate from the
+	// start. A fault that is added later can then act on them.
 	Entrances []string
 	// PortBase is the first of the ports that the system listens on: the
 	// control plane there, the replicas behind it in the order of the file.
@@ -115,18 +115,18 @@ type Config struct {
 	// StateDir is the directory of the registry. If it is empty, the system is
 	// not registered and has no control plane.
 	StateDir string
-	// Sent adds to a status what has become of what is sent of the system to others; it
-	// may be nil.
+	// Sent adds to a status how the sending of traces and logs to other programs goes;
+	// it may be nil.
 	Sent func(*control.Status)
 	// Logger gets what happens to replicas; nil drops it.
 	Logger *slog.Logger
 	// Output gets what the processes print; nil drops it. OutputOf, which may be nil,
-	// names another place for what those of a replica print.
+	// returns another writer for a replica.
 	Output   io.Writer
 	OutputOf func(service string, replica int) io.Writer
 	// ReadyTimeout bounds the start of one replica; 0 means 10 s.
 	ReadyTimeout time.Duration
-	// Grace is how long a replica may take to end in order; 0 means 6 s.
+	// Grace is how long a replica may take to end cleanly; 0 means 6 s.
 	Grace time.Duration
 }
 
@@ -174,7 +174,7 @@ func New(c Config) (*Deployer, error) {
 	return &Deployer{config: c}, nil
 }
 
-// Deploy is Up, returning the interface.
+// Deploy implements runner.Deployer by Up.
 func (d *Deployer) Deploy(ctx context.Context, system *topology.System, seed uint64) (runner.Deployment, error) {
 	deployment, err := d.Up(ctx, system, seed)
 	if err != nil {
@@ -210,7 +210,7 @@ func (d *Deployer) CanDeploy(ctx context.Context, system *topology.System) error
 	return d.config.of(system).checkServices(ctx, system)
 }
 
-// of is the configuration with the isolation that a system gets.
+// of returns the configuration with the isolation that a system gets.
 func (c Config) of(system *topology.System) *Config {
 	if c.Isolation == InProcess && c.IsolationOfRuntimes != "" && len(system.Foreign()) > 0 {
 		c.Isolation = c.IsolationOfRuntimes
@@ -276,8 +276,8 @@ func (d *Deployment) register() error {
 // data directory, to start, and to be filled.
 const realStorePatience = 2 * time.Minute
 
-// realStoreGrace is how long a real server may take to end: it is asked for ten
-// seconds, and then killed.
+// realStoreGrace is how long a real server may take to end. Its process asks it to
+// end, and kills it after ten seconds.
 const realStoreGrace = 15 * time.Second
 
 // patience bounds the start of a replica of a service.
@@ -288,7 +288,7 @@ func (c *Config) patience(s *topology.Service) time.Duration {
 	return c.ReadyTimeout
 }
 
-// grace is how long a replica of a service may take to end in order.
+// grace bounds the clean end of a replica of a service.
 func (c *Config) grace(s *topology.Service) time.Duration {
 	if isRealStore(s) {
 		return max(c.Grace, realStoreGrace)

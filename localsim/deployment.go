@@ -22,8 +22,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// A Deployment is a system that runs on this machine. Its methods may be called
-// at the same time.
+// A Deployment is a system that runs on this machine. Several goroutines may call
+// its methods at once.
 type Deployment struct {
 	config  Config
 	name    string
@@ -46,7 +46,7 @@ type Deployment struct {
 	closeOnce sync.Once
 	closed    chan struct{}
 	closeErr  error
-	// asked is closed when another program wants the system to end.
+	// asked is closed when another program asks for the end of the system.
 	asked     chan struct{}
 	askedOnce sync.Once
 
@@ -63,8 +63,8 @@ type Deployment struct {
 	network  Network
 	impaired map[slot]impairment
 	wake     chan struct{}
-	// changes are those of replicas; following ends when nobody acts on them any
-	// more.
+	// changes passes on changes of replicas; following ends when the goroutine that
+	// reacts to them has ended.
 	changes   feed
 	stresses  stresses
 	following chan struct{}
@@ -324,8 +324,8 @@ func (d *Deployment) notify(s slot, event string, err error) {
 }
 
 // Close ends every replica and waits until nothing of the system is left. Every
-// call returns the outcome of the first; an runner.CleanupError names what
-// could not be ended. When ctx ends, replicas that still run are killed.
+// call returns the error of the first; a runner.CleanupError names what could not
+// be ended. When ctx ends, replicas that still run are killed.
 func (d *Deployment) Close(ctx context.Context) error {
 	closing := false
 	d.closeOnce.Do(func() { closing = true })
@@ -342,7 +342,8 @@ func (d *Deployment) takeDown() error {
 	d.end()
 	<-d.watched
 	<-d.following
-	// Requests that a fault holds back must not hold up the end.
+	// Close the gates first, because requests that a fault holds back would delay
+	// the end of replicas.
 	gatesErr := d.closeGates()
 	stressErr := d.stresses.close()
 	d.updating.Lock()

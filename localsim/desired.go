@@ -15,10 +15,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// desired is the desired state of all replicas: which peers they may call, which
-// description of their service they follow, and which faults act. A replica is synced when the state changes and when the
-// replica starts, so one that appears later is like the others. It is guarded
-// by the deployment's mu.
+// desired is the desired state of all replicas: which peers they may call, which description of
+// their service they follow, and which faults act. A replica is synced when the state changes and
+// when the replica starts, so a replica that appears later gets the same state. It is guarded by
+// the deployment's mu.
 type desired struct {
 	injections map[string]*injection
 	// generation counts all changes, peersVersion those of the peers.
@@ -26,12 +26,12 @@ type desired struct {
 	peersVersion int
 	// peers is nil when it has to be made anew.
 	peers map[string][]string
-	// detours are the ways of callers that gates stand in; detoured are their
-	// peers by name.
+	// detours has, by caller, the gates on its ways to replicas; detoured has the
+	// peers that follow from them, by the name of the detour.
 	detours  map[string]*detour
 	detoured map[string]map[string][]string
-	// described counts, by service, the descriptions that running instances were to
-	// follow. An instance starts with the newest.
+	// described counts, by service, the changes of its description. A running
+	// instance must follow the newest; a new instance starts with it.
 	described map[string]int
 }
 
@@ -66,8 +66,8 @@ func (d *Deployment) peersLocked() (map[string][]string, int) {
 			}
 		}
 		for service, urls := range all {
-			// Without a healthy replica, callers meet what is wrong with those there
-			// are.
+			// If no replica is healthy, list them all, so that callers see their
+			// failures.
 			if len(peers[service]) == 0 {
 				peers[service] = urls
 			}
@@ -77,7 +77,7 @@ func (d *Deployment) peersLocked() (map[string][]string, int) {
 	return d.peers, d.peersVersion
 }
 
-// wanted is the desired state of one replica.
+// wanted is the desired state of one replica at a generation.
 type wanted struct {
 	generation   int
 	peers        map[string][]string
@@ -206,7 +206,7 @@ func (d *Deployment) sync(ctx context.Context, r *replica) error {
 	if err == nil {
 		return nil
 	}
-	// An instance that has just ended cannot be synced, and the next one is.
+	// An instance that has just ended cannot be synced; the next instance will be.
 	ended := time.NewTimer(endNotice)
 	defer ended.Stop()
 	select {
@@ -347,7 +347,7 @@ type injection struct {
 	// done when acted is set. They are guarded by the deployment's mu.
 	victims []victim
 	acted   bool
-	// past is what gates have counted that are gone; guarded as victims.
+	// past is the count of gates that have been removed; guarded as victims is.
 	past int64
 }
 

@@ -13,13 +13,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// Down ends the system of that name, which any program may hold, and waits
-// until nothing of it is left. It asks the holder to end the system and kills
-// the holder if that fails. If the holder has not cleaned up, Down kills the
-// processes that it left behind, removes its network with sweepNetwork, and
-// removes its entry, also one that a killed program was about to make or remove; sweepNetwork may be nil if systems have no networks. An
-// runner.CleanupError names what could not be removed. If there is no such
-// system, the error is a registry.NotFoundError.
+// Down ends the system of that name, which any program may hold, and waits until nothing of it is
+// left. It asks the holder to end the system and kills the holder if that fails. If the holder has
+// not cleaned up, Down kills the processes that it left behind, removes its network with
+// sweepNetwork, and removes its entry, even one that a killed program was about to make or remove.
+// sweepNetwork may be nil if systems have no networks. A runner.CleanupError names what could not
+// be removed. If there is no such system, the error is a registry.NotFoundError.
 func Down(ctx context.Context, stateDir, name string, sweepNetwork func(mark string) error) error {
 	reg, err := registry.Open(stateDir)
 	if err != nil {
@@ -109,7 +108,7 @@ func holds(reg *registry.Registry, s registry.System) bool {
 	return err == nil && now.Alive && now.Holder == s.Holder
 }
 
-// await asks until the answer is yes, and returns false when ctx ends before.
+// await polls done until it returns true. It returns false if ctx ends before.
 func await(ctx context.Context, done func() bool) bool {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -16,16 +16,16 @@ import (
 )
 
 // A Gate is a proxy between some callers and one replica; it applies network
-// faults. Its methods may be called at the same time.
+// faults. Several goroutines may call its methods at once.
 type Gate interface {
-	// Addr is where the callers connect to, as host:port.
+	// Addr returns the host:port to which callers connect.
 	Addr() string
-	// Set makes exactly these faults act, by their ids, on live connections as
-	// on new ones. A fault that acts already goes on undisturbed; what one that
-	// is missing has held back goes out.
+	// Set makes exactly these faults act, by their ids, on live and on new
+	// connections. A fault that acts already goes on undisturbed. If a fault is no
+	// longer in the map, the data that it holds back go out.
 	Set(faults map[string]fault.Fault) error
-	// Hits tells how often each fault has acted so far, also those that have
-	// been taken back. One whose effects cannot be counted is absent.
+	// Hits returns how often each fault has acted so far, including cleared ones. A
+	// fault whose effects cannot be counted is absent.
 	Hits() map[string]int64
 	// Drain returns when no connection is left, or when ctx ends.
 	Drain(ctx context.Context) error
@@ -37,8 +37,8 @@ type Gate interface {
 // system.
 const outside = ""
 
-// gating is the state of the gates. Callers that suffer the same faults on the
-// way to a replica share a gate; one that suffers none has no gate.
+// gating is the state of the gates. Callers with the same faults on the way to a
+// replica share a gate; a caller without faults has none.
 type gating struct {
 	// active are the gates that are used; guarded by pathsMu, as retired.
 	active []*activeGate
@@ -52,13 +52,13 @@ type gating struct {
 	draining []*activeGate
 }
 
-// A activeGate is a gate in front of one replica.
+// An activeGate is a gate in front of one replica.
 type activeGate struct {
 	Gate
 	slot     slot
 	upstream string
 	callers  []string
-	ids      []string // of the faults
+	ids      []string // ids of the faults
 }
 
 // A gatePlan says which faults act between some callers and a replica.
@@ -125,8 +125,9 @@ func (in *injection) gates(to slot, caller string) bool {
 // service.
 func onTheWay(p fault.Layer) bool { return p == fault.OnNetwork || p == fault.OnEdge }
 
-// fits says how well a gate suits a plan: by how many callers use it already.
-// Clients outside cannot be moved to another gate, so they count most.
+// fits returns how well a gate suits a plan: the number of the plan's callers that
+// use it already. Clients outside cannot be moved to another gate, so they count
+// most.
 func (g *activeGate) fits(p gatePlan) int {
 	if g.slot != p.slot || g.upstream != p.upstream {
 		return 0
@@ -144,11 +145,11 @@ func (g *activeGate) fits(p gatePlan) int {
 	return n
 }
 
-// A detour is how one caller reaches replicas that a gate stands in front of.
+// A detour holds the gates through which one caller reaches replicas.
 type detour struct {
 	// gates has the gate's host:port by that of the replica.
 	gates map[string]string
-	// name tells detours apart.
+	// name identifies the detour: two with the same gates have the same name.
 	name string
 }
 
@@ -306,10 +307,10 @@ func (d *Deployment) peersForLocked(caller string) (map[string][]string, string)
 	return d.detoured[name], name
 }
 
-// of replaces replicas by their gates. Beside the names, the addresses of the
-// replicas lead to their gates, for requests that name a replica by its URL. So do
-// their entrances: a chain from outside names a replica by the address that is
-// known there.
+// of returns peers in which gates replace the replicas. It also adds the addresses
+// of replicas as names that lead to their gates, for requests that name a replica
+// by its URL, and their entrances, because a chain from outside names a replica by
+// that address.
 func (to *detour) of(peers map[string][]string, entrances map[string]string) map[string][]string {
 	result := maps.Clone(peers)
 	for service, urls := range peers {
@@ -375,7 +376,7 @@ func (d *Deployment) keepHits(g *activeGate) {
 	}
 }
 
-// dialling is how long a caller may take from looking an address up to being
+// dialling is how long a caller may take between looking up an address and being
 // connected to it.
 const dialling = time.Second
 
@@ -391,7 +392,7 @@ func (d *Deployment) drain(g *activeGate) {
 		err := g.Drain(ctx)
 		cancel()
 		if err == nil || d.life.Err() != nil || len(d.faultsOf(g.ids)) == 0 {
-			break // connections that are left are closed
+			break // Close closes the connections that are left
 		}
 	}
 	d.pathsMu.Lock()

@@ -110,8 +110,8 @@ func ask(t *testing.T, url string) (int, time.Duration) {
 	return resp.StatusCode, time.Since(began)
 }
 
-// fastest asks several times, all of which must have the status. What a fault adds is in
-// each, and what a busy machine adds is not.
+// fastest sends several requests, which must all get the status, and returns the
+// shortest time. A fault delays each of them; a busy machine delays only some.
 func fastest(t *testing.T, url string, want int) time.Duration {
 	t.Helper()
 	var took []time.Duration

@@ -91,7 +91,7 @@ func (d *Deployment) followReadiness() {
 		d.mu.Lock()
 		d.peersChangedLocked()
 		d.mu.Unlock()
-		// One that does not answer is told when it answers again.
+		// An unready replica gets its peers when it answers again.
 		healthy := slices.DeleteFunc(d.list(), func(r *replica) bool {
 			now := r.Snapshot()
 			return isUnready(&now)
@@ -106,7 +106,7 @@ func (d *Deployment) followReadiness() {
 
 var _ runner.Watcher = (*Deployment)(nil)
 
-// Watch tells of every replica and of each change; see runner.Watcher.
+// Watch implements runner.Watcher.
 func (d *Deployment) Watch(ctx context.Context, changed func(runner.Replica)) {
 	d.changes.follow(ctx, d.list, changed)
 }
@@ -117,7 +117,7 @@ type feed struct {
 	followers map[*follower]bool // guarded by mu
 }
 
-// A follower has a queue of its own, so that a slow one holds nobody up.
+// A follower has a queue of its own, so that a slow one does not delay the others.
 type follower struct {
 	mu    sync.Mutex
 	queue []runner.Replica // guarded by mu

@@ -181,8 +181,8 @@ func expectNoLeaks(t testing.TB) {
 	})
 }
 
-// openDescriptors counts where the system tells; else it is always 0. What the
-// runtime itself keeps open for good is left out.
+// openDescriptors returns the number of open descriptors, or 0 if the system does
+// not tell. It leaves out those that the runtime itself keeps open.
 func openDescriptors() int {
 	entries, _ := os.ReadDir("/proc/self/fd")
 	n := 0

@@ -17,7 +17,7 @@ import (
 type Network interface {
 	// Add makes the namespace of a replica and returns its IP address there.
 	Add(replica string) (ip string, err error)
-	// Remove removes it; its processes have ended.
+	// Remove removes the namespace of a replica, whose processes must have ended.
 	Remove(replica string) error
 	// Enter runs f on the calling thread in the replica's namespace.
 	Enter(replica string, f func() error) error
@@ -41,7 +41,8 @@ type PathFault struct {
 	Callers []string
 }
 
-// servicePort is where replicas in namespaces listen: each has all ports.
+// servicePort is the port of every replica in a namespace, because each namespace
+// has ports of its own.
 const servicePort = 8080
 
 // openNetwork makes the network of the system. It first records the network's
@@ -110,8 +111,8 @@ func planPaths(injections map[string]*injection, replicas []addressedSlot) map[s
 	return plans
 }
 
-// An impairment is the faults that act on the way to a replica, and what carries
-// them out.
+// An impairment has the faults that act on the way to a replica, and the backend
+// that carries them out.
 type impairment struct {
 	faults []PathFault
 	by     string
@@ -167,7 +168,7 @@ func (d *Deployment) networkHits() (hits map[string]int64, by map[string]string)
 		for i := range acting.faults {
 			id := acting.faults[i].ID
 			ids = append(ids, id)
-			by[id] = max(by[id], acting.by) // it is the same for all replicas, but for a moment
+			by[id] = max(by[id], acting.by) // replicas differ only while the backend changes
 		}
 		for id, n := range d.network.Hits(s.label(), ids) {
 			sum[id] += n

@@ -13,9 +13,9 @@ import (
 
 var _ runner.Preparer = (*Deployment)(nil)
 
-// Prepare starts the gates that the faults will need. They stand by: no caller
-// knows them before a fault redirects it, so they cost nothing of what is measured
-// before. A gate that cannot be started is an error now rather than in mid-run.
+// Prepare starts the gates that the faults will need. No caller uses them before a
+// fault redirects it, so they do not affect measurements before that. A gate that
+// cannot be started is an error now, not in the middle of a run.
 func (d *Deployment) Prepare(ctx context.Context, faults []fault.Fault) error {
 	d.pathsMu.Lock()
 	defer d.pathsMu.Unlock()
@@ -41,7 +41,7 @@ func (d *Deployment) Prepare(ctx context.Context, faults []fault.Fault) error {
 	return nil
 }
 
-// gatesOf plans the gates of a fault that acts alone.
+// gatesOf plans the gates for a fault as if it acted alone.
 func (d *Deployment) gatesOf(f fault.Fault) []gatePlan {
 	entry, _ := fault.Lookup(f.Type)
 	if d.config.NewGate == nil || d.network != nil || !onTheWay(entry.Layer) {

@@ -9,8 +9,7 @@ import (
 
 var _ runner.ProcessSource = (*Deployment)(nil)
 
-// Processes tells what the processes of replicas have taken; see
-// runner.ProcessSource.
+// Processes implements runner.ProcessSource.
 func (d *Deployment) Processes(context.Context) []measure.Process {
 	if !d.config.Isolation.ownProcesses() {
 		return nil

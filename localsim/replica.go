@@ -17,12 +17,12 @@ import (
 // its instance has been sent.
 type replica struct {
 	*supervise.Replica
-	// outside is set if the replica is a server at a URL, which nobody here starts and
-	// which takes no orders.
+	// outside is set if the replica is a server at a URL, which this package neither
+	// starts nor controls.
 	outside bool
 	// batch is what the replica starts with, nil after that.
 	batch *batch
-	// meter adds up what its processes take.
+	// meter adds up what the replica's processes use.
 	meter supervise.Meter
 	// builtFor is the system that the newest instance was made for.
 	builtFor atomic.Pointer[topology.System]
@@ -112,8 +112,8 @@ func (d *Deployment) attach(r *replica) (supervise.Instance, error) {
 	return supervise.Attach(s.Address()), nil
 }
 
-// runtimePatience is how long a runtime may take to load its framework, on a
-// machine where others do the same.
+// runtimePatience is how long a runtime may take to load its framework while other
+// replicas on this machine load theirs.
 const runtimePatience = 45 * time.Second
 
 // startChild starts a process for the replica and waits until it tells its
@@ -140,7 +140,7 @@ func (d *Deployment) startChild(ctx context.Context, r *replica) (supervise.Inst
 	})
 }
 
-// outputOf is where what the process of a replica prints goes.
+// outputOf returns the writer that gets what the process of a replica prints.
 func (d *Deployment) outputOf(r *replica) io.Writer {
 	if d.config.OutputOf == nil {
 		return d.output

@@ -29,7 +29,8 @@ func babbler() error {
 		if err != nil {
 			return err
 		}
-		// What is left unread would break the connection off before the answer.
+		// Read the whole request, because unread bytes would reset the connection
+		// before the answer.
 		for request := bufio.NewReader(conn); ; {
 			if line, err := request.ReadString('\n'); err != nil || strings.TrimSpace(line) == "" {
 				break

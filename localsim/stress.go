@@ -31,8 +31,8 @@ type stressKey struct {
 	slot
 }
 
-// stressGrace is how much later than the deadline of its fault a process ends by
-// itself, if nobody has ended it.
+// stressGrace is how long after the deadline of its fault a process ends by itself,
+// if it has not been ended.
 const stressGrace = time.Second
 
 // applyStress starts the processes of the stress faults that are wanted, and ends
@@ -106,8 +106,8 @@ func (d *Deployment) startStress(ctx context.Context, key stressKey) (*supervise
 	return h, nil
 }
 
-// noteProcess writes a process down, so that `down` finds it if this program is
-// killed.
+// noteProcess records a process in the registry, so that `down` finds it if this
+// program is killed.
 func (d *Deployment) noteProcess(pid int, label string) error {
 	if d.entry == nil {
 		return nil
@@ -134,8 +134,8 @@ func (d *Deployment) watchStress(key stressKey, h *supervise.Helper) {
 	}
 }
 
-// endLocked ends the processes that match. The caller holds mu. One that does not
-// end stays, so that ending it is tried again.
+// endLocked ends the processes that match. It keeps a process that does not end, so
+// that the next call tries again. The caller holds mu.
 func (s *stresses) endLocked(matches func(stressKey) bool) error {
 	var errs []error
 	for key, h := range s.running {
@@ -162,7 +162,7 @@ func (s *stresses) close() error {
 	return err
 }
 
-// stressed lists the replicas for which a stress fault really acts.
+// stressed lists the replicas whose process of a stress fault runs.
 func (d *Deployment) stressed(in *injection) (replicas []*replica) {
 	d.stresses.mu.Lock()
 	defer d.stresses.mu.Unlock()

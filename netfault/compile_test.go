@@ -170,8 +170,8 @@ func TestCompileSharesState(t *testing.T) {
 	}
 }
 
-// Whatever the rules, the first filter that matches a packet must name exactly
-// the rules that mean the packet when each is asked by itself.
+// For any rules, the first filter that matches a packet must name exactly the rules
+// that match the packet when each is tried alone.
 func TestCompiledFiltersMeanTheRules(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	pick := func(of ...string) string { return of[r.IntN(len(of))] }

@@ -9,8 +9,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/store/driver"
 )
 
-// newAgent makes this program its own agent, so that a plugin that was installed
-// alone can start processes.
+// newAgent is a hidden command that makes this program its own agent, so that a
+// plugin installed without microsim-agent can start processes.
 func newAgent(streams cli.Streams) *cobra.Command {
 	return &cobra.Command{
 		Use:                "agent COMMAND",

@@ -56,7 +56,7 @@ plugin when it is called by its own name, without kubectl.`,
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
 				root := cmd.Root()
-				root.Use = program // the script is for the name that is typed
+				root.Use = program // the script completes this name
 				return generate(root, cli.Raw(streams.Out))
 			},
 		})
@@ -64,7 +64,7 @@ plugin when it is called by its own name, without kubectl.`,
 	return cmd
 }
 
-// program is the name of this program when it is called without kubectl.
+// program is the name by which this program is called without kubectl.
 const program = "kubectl-microsim"
 
 func newCompletionInstall(streams cli.Streams) *cobra.Command {
@@ -91,10 +91,12 @@ func newCompletionInstall(streams cli.Streams) *cobra.Command {
 	return cmd
 }
 
-// completerMark is in every program that completer has made.
+// completerMark is in every file that completer makes, so that no other file is
+// overwritten.
 const completerMark = "kubectl-microsim __complete"
 
-// completer returns the name and the text of the program that kubectl asks.
+// completer returns the name and the text of the program that kubectl runs to
+// complete a command line of this plugin.
 func completer(system string) (name, text string) {
 	if system == "windows" {
 		return "kubectl_complete-microsim.cmd", "@echo off\r\n" + completerMark + " %*\r\n"
@@ -102,7 +104,7 @@ func completer(system string) (name, text string) {
 	return "kubectl_complete-microsim", "#!/bin/sh\nexec " + completerMark + " \"$@\"\n"
 }
 
-// installCompleter writes the program, and returns where it is.
+// installCompleter writes the completer into a directory, and returns its path.
 func installCompleter(dir string) (string, error) {
 	if dir == "" {
 		plugin, err := exec.LookPath("kubectl-microsim")
@@ -135,7 +137,7 @@ func installCompleter(dir string) (string, error) {
 	return path, nil
 }
 
-// onPath reports whether a directory is among those of the PATH.
+// onPath reports whether a directory is in PATH.
 func onPath(dir string) bool {
 	return slices.ContainsFunc(filepath.SplitList(os.Getenv("PATH")), func(d string) bool {
 		abs, err := filepath.Abs(d)

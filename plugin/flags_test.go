@@ -128,8 +128,9 @@ func (w *flagWorld) prove(t *testing.T, row flagRow) {
 	}
 }
 
-// How long a command may take, and how long one is watched that goes on for ever: it
-// waits for pods or nodes that nobody starts, or for more of a log.
+// The time that a command may take, and the time for which an endless one is
+// watched: one that waits for pods or nodes that nobody starts, or for more of a
+// log.
 const (
 	endsWithin  = time.Minute
 	watchedOnly = time.Second

@@ -204,8 +204,8 @@ users:
 	return w
 }
 
-// serve answers requests of all kinds, and writes them down. What is under
-// /apis, /api or /version is for the API server.
+// serve answers requests of all kinds, and records them. Paths under /apis, /api or
+// /version belong to the API server.
 func (w *flagWorld) serve(rw http.ResponseWriter, r *http.Request, api http.Handler) {
 	body, _ := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(strings.NewReader(string(body)))

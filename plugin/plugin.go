@@ -1,5 +1,6 @@
-// Package plugin is the command line: it makes the tree of commands and runs it.
-// Data goes to stdout, messages go to stderr.
+// Package plugin builds the tree of commands and runs command lines. It is the only
+// place that wires the other packages together. Data goes to stdout, messages go to
+// stderr.
 package plugin
 
 import (
@@ -40,9 +41,9 @@ func Main() int {
 	return Run(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 }
 
-// Run executes one command line, without the program's name, and returns the
-// exit code. The end of ctx interrupts the command, which then cleans up; so does
-// the reader of a pipe that leaves.
+// Run executes one command line, without the program's name, and returns the exit
+// code. The end of ctx interrupts the command, which then cleans up. So does a
+// closed pipe on stdout or stderr.
 func Run(ctx context.Context, args []string, streams cli.Streams) int {
 	ctx, interrupt := context.WithCancelCause(ctx)
 	defer interrupt(nil)
@@ -57,11 +58,12 @@ func Run(ctx context.Context, args []string, streams cli.Streams) int {
 	root := newRoot(cli.Streams{In: streams.In, Out: out, Err: talk}) //nolint:contextcheck // the commands take their context when they run
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
-	// Commands need not look at each line that they print.
+	// Report a lost line here, so that commands need not check each line that they
+	// print.
 	if lost := out.Err(); lost != nil && !errors.Is(err, lost) {
 		err = errors.Join(err, fmt.Errorf("writing the output: %w", lost))
 	}
-	// A reader that has seen enough, such as head(1), wants no error.
+	// A reader that has read enough, such as head(1), expects no error.
 	if errors.Is(err, syscall.EPIPE) && cli.ExitCode(err) == cli.ExitError {
 		return cli.ExitError
 	}
@@ -117,7 +119,8 @@ ways production breaks, protect it, and see what happened.
 	return root
 }
 
-// newHelp shows the help of a command; one that there is not is a misuse.
+// newHelp is `help`: it shows the help of a command, and refuses a command that
+// does not exist.
 func newHelp() *cobra.Command {
 	return &cobra.Command{
 		Use:   "help [COMMAND]",
@@ -147,8 +150,8 @@ func newHelp() *cobra.Command {
 	}
 }
 
-// wrapArgs makes wrong numbers of arguments, and empty values of flags, usage
-// errors, for a command and those below it.
+// wrapArgs makes a wrong number of arguments and an empty flag value usage errors,
+// for a command and those below it.
 func wrapArgs(cmd *cobra.Command) {
 	check := cmd.Args
 	if check == nil {
@@ -169,7 +172,8 @@ func wrapArgs(cmd *cobra.Command) {
 	}
 }
 
-// wordArgs says in our words what cobra says of wrong numbers of arguments.
+// wordArgs replaces cobra's text about a wrong number of arguments by one that says
+// what to write.
 func wordArgs(cmd *cobra.Command, args []string, err error) error {
 	switch {
 	case err == nil || cmd.HasSubCommands():
@@ -205,8 +209,8 @@ func given(args []string) string {
 	return strings.Join(quoted[:len(quoted)-1], ", ") + " and " + quoted[len(quoted)-1] + " are"
 }
 
-// refuseEmpty refuses empty texts as values of flags: they come from variables that
-// are not set, and would be taken for flags that were not given.
+// refuseEmpty refuses flags with an empty value. Such a value comes from an unset
+// shell variable, and the command would act as if the flag were not given.
 func refuseEmpty(flags *pflag.FlagSet) (err error) {
 	meaningful := []string{"body", "with"}
 	flags.Visit(func(flag *pflag.Flag) {

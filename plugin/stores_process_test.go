@@ -31,7 +31,8 @@ import (
 const storePatience = time.Minute
 
 // TestAKilledStoreStartsAgainWithItsFirstItems breaks stores by the ends of their
-// processes. What clients wrote is lost with the process, and a real server ends with it.
+// processes. Data that clients wrote are lost with the process, and a real server ends
+// with it.
 func TestAKilledStoreStartsAgainWithItsFirstItems(t *testing.T) {
 	for name, db := range map[string]topology.Service{
 		"embedded redis":    {Kind: topology.Redis, Store: &topology.Store{Items: 100}},

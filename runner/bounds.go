@@ -2,8 +2,8 @@ package runner
 
 import "time"
 
-// Bounds of what is done to faults. Each is shorter than the one around it, so
-// that the one that ends first is the one that knows why.
+// Bounds of changes of faults. Each is shorter than the one around it, so that the
+// innermost, which knows the reason, ends first.
 const (
 	// RequestTimeout bounds one request to a pod or to the helper of a node.
 	RequestTimeout = 10 * time.Second
@@ -14,6 +14,6 @@ const (
 	ChangeTimeout = time.Minute
 	// PrepareTimeout bounds the preparing of all faults, before the load starts.
 	PrepareTimeout = 90 * time.Second
-	// ClearTimeout bounds the clearing, at the end, of all faults that still act.
+	// ClearTimeout bounds the clearing of all faults that still act at the end.
 	ClearTimeout = 90 * time.Second
 )

@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// A Clock tells a run the time and wakes it. Bounds on what is asked of a target
-// are not business of it: they are deadlines of contexts, in real time.
+// A Clock tells a run the time and wakes it. It does not bound requests to a
+// target: their bounds are deadlines of contexts, in real time.
 type Clock interface {
 	Now() time.Time
-	// WaitUntil returns true at a moment, at once if it is over, or false at the
-	// end of ctx if that comes first.
+	// WaitUntil waits until a moment and returns true, at once if the moment is
+	// past. It returns false if ctx ends first.
 	WaitUntil(ctx context.Context, at time.Time) bool
 }
 
-// realClock is that of the machine.
+// realClock is the machine's clock.
 type realClock struct{}
 
 func (realClock) Now() time.Time { return time.Now() }
@@ -30,8 +30,8 @@ func (realClock) WaitUntil(ctx context.Context, at time.Time) bool {
 	}
 }
 
-// every calls do at a regular pace until ctx ends. Turns that come while do still
-// runs are left out.
+// every calls do at a regular pace until ctx ends. It leaves out the turns that
+// come while do still runs.
 func every(ctx context.Context, clock Clock, pace time.Duration, do func()) {
 	next := clock.Now().Add(pace)
 	for clock.WaitUntil(ctx, next) {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// An Observer is told what happens while it happens. It is never called by two
-// goroutines at once; the run waits for it to return.
+// An Observer gets the events of a run as they happen. It is never called by two
+// goroutines at once. The run waits until it returns, so it must not block.
 type Observer func(Event)
 
 // An Event is one of the types below.
@@ -21,7 +21,7 @@ type (
 		Replicas []Replica
 		Took     time.Duration
 	}
-	// LoadBegun is the zero of all elapsed times.
+	// LoadBegun marks the zero of all elapsed times.
 	LoadBegun struct {
 		At time.Time
 		// Length is how long the load lasts at most.
@@ -35,29 +35,29 @@ type (
 		Index int
 		Name  string
 	}
-	// FaultApplied and FaultCleared tell of changes; a record with an Error is of
-	// a change that was not possible.
+	// FaultApplied and FaultCleared report changes of faults. A record with an
+	// Error is of a change that failed.
 	FaultApplied struct{ Record result.FaultRecord }
 	// FaultCleared is FaultApplied's counterpart.
 	FaultCleared struct{ Record result.FaultRecord }
-	// ReplicaDown and ReplicaReady tell of replicas that go down and return.
+	// ReplicaDown and ReplicaReady report replicas that go down and return.
 	ReplicaDown struct{ Recovery result.Recovery }
 	// ReplicaReady is ReplicaDown's counterpart.
 	ReplicaReady struct{ Recovery result.Recovery }
-	// ClientSampled has what came back to the clients since the last one; unlike
-	// Result.Timeline it counts by the end of requests.
+	// ClientSampled has the requests of the clients that ended since the last one.
+	// Result.Timeline counts by the intended start instead.
 	ClientSampled struct{ Second result.ClientSecond }
-	// ServiceSampled is one service's sample, taken At after the load began, in
-	// the phase of that index.
+	// ServiceSampled has a sample of one service. At is counted from the zero;
+	// Phase is an index into the phases of the load.
 	ServiceSampled struct {
 		At     time.Duration
 		Phase  int
 		Sample measure.Sample
 	}
-	// LoadEnded says that all requests have been answered or given up.
+	// LoadEnded says that every request has been answered or given up.
 	LoadEnded struct{ At time.Duration }
-	// TailBegun says that the system is watched until it is idle, for Longest at
-	// most after the load.
+	// TailBegun says that the system is watched until it is idle, but no longer
+	// than Longest after the load.
 	TailBegun struct{ At, Longest time.Duration }
 	// CleaningUp says that the system is being taken down.
 	CleaningUp struct{ System string }
@@ -66,13 +66,14 @@ type (
 		Index, Of int
 		Variant   string
 		Seed      uint64
-		// AtMost is how long the loads and tails of this and all later runs take.
+		// AtMost is how long the loads and tails of this and all later runs take at
+		// most.
 		AtMost time.Duration
-		// Around is how long the starts and ends of systems around them are expected to
-		// take, as those of the runs before did; 0 while that is not known.
+		// Around is how long this and all later runs are expected to take beside their
+		// loads and tails, judged by the runs before; 0 in the first run.
 		Around time.Duration
 	}
-	// RunEnded is RunBegun's counterpart. Result is nil where nothing was started.
+	// RunEnded is RunBegun's counterpart. Result is nil if nothing was started.
 	RunEnded struct {
 		Index, Of int
 		Result    *result.Result

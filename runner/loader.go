@@ -8,26 +8,26 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// A LoadPreparer may be implemented by a Loader that needs a while before it can
-// send the first request, such as for pods to start. Run has it do that before
-// the zero of faults and load.
+// A LoadPreparer is a Loader that needs time before it can send the first request,
+// such as for pods to start. Run calls Prepare before the zero of elapsed times.
 type LoadPreparer interface {
-	// Prepare makes ready all that the load needs, and sends none of it. The end
-	// of ctx ends the preparing; on an error nothing is left behind.
+	// Prepare makes ready what the load needs, and sends no request. The end of ctx
+	// ends the preparing. On an error nothing is left behind.
 	Prepare(ctx context.Context, profile load.Profile, target LoadTarget) (PreparedLoad, error)
 }
 
-// A PreparedLoad begins at once.
+// A PreparedLoad is a load that can begin at once.
 type PreparedLoad interface {
-	// Load is that of a Loader, for what was prepared. It is called once.
+	// Load does what Loader.Load does, for the profile and target that were
+	// prepared. It is called once.
 	Load(ctx context.Context, observe func(measure.Outcome)) (*result.LoadReport, error)
-	// Close takes down what was prepared, and waits until it is gone, whether or
-	// not Load was called. What could not be taken down is named in a
-	// CleanupError. A ctx that has ended bounds the waiting, not the cleaning.
+	// Close takes down what was prepared, and waits until it is gone. It must be
+	// called even if Load was not. A CleanupError names what could not be taken
+	// down. The end of ctx ends the waiting, not the cleaning.
 	Close(ctx context.Context) error
 }
 
-// atOnce is the PreparedLoad of a Loader that needs no preparing.
+// atOnce is the PreparedLoad of a Loader that is no LoadPreparer.
 type atOnce struct {
 	loader  Loader
 	profile load.Profile
@@ -40,7 +40,7 @@ func (a atOnce) Load(ctx context.Context, observe func(measure.Outcome)) (*resul
 
 func (atOnce) Close(context.Context) error { return nil }
 
-// prepare has a Loader prepare, where it needs to.
+// prepare prepares a load, if its Loader is a LoadPreparer.
 func prepare(ctx context.Context, loader Loader, profile load.Profile, target LoadTarget) (PreparedLoad, error) {
 	if p, ok := loader.(LoadPreparer); ok {
 		return p.Prepare(ctx, profile, target)

@@ -22,7 +22,7 @@ func (r *running) begin() {
 	r.emit(LoadBegun{At: r.began.UTC(), Length: r.account.Length(), Phases: phases})
 }
 
-// elapsed is the time since the zero.
+// elapsed is the time since the zero of elapsed times.
 func (r *running) elapsed() time.Duration { return r.clock.Now().Sub(r.began) }
 
 // sendLoad sends the load while the faults come and go.
@@ -32,7 +32,8 @@ func (r *running) sendLoad(ctx context.Context, deployment Deployment, prepared 
 	beside, stopBeside := context.WithCancel(loading)
 	var background sync.WaitGroup
 	background.Go(func() {
-		// At the end of beside, the run ends anyway, and knows why.
+		// Ignore the error of a play that the end of beside cut short: the run ends
+		// then for a reason of its own.
 		if err := r.faults.Play(beside, deployment, r.began); err != nil && beside.Err() == nil {
 			stop(err)
 		}
@@ -68,13 +69,13 @@ func (r *running) sendLoad(ctx context.Context, deployment Deployment, prepared 
 	return errors.Join(err, clearErr)
 }
 
-// abortedError ends the load if a condition of AbortOn holds.
+// abortedError is the cause that ends the load when a condition of AbortOn holds.
 type abortedError struct{ abort result.Abort }
 
 func (e *abortedError) Error() string { return e.abort.Why }
 
-// tick tells the observer of phases and of each second of the clients, until
-// ctx ends, which a condition of AbortOn makes it do.
+// tick reports phases, and each second of the clients, to the observer until ctx
+// ends. When a condition of AbortOn holds, tick calls stop, which ends ctx.
 func (r *running) tick(ctx context.Context, stop context.CancelCauseFunc) {
 	r.nextPhase()
 	var abort *result.Abort
@@ -86,7 +87,7 @@ func (r *running) tick(ctx context.Context, stop context.CancelCauseFunc) {
 		r.nextPhase()
 	})
 	if abort == nil {
-		r.endSecond() // what there is of the last
+		r.endSecond() // the last second, as far as it went
 	}
 }
 
@@ -113,7 +114,7 @@ func (r *running) observeSample(sample measure.Sample) {
 	}
 }
 
-// watchTail waits, after the load, until the system is idle or the tail's time
+// watchTail waits, after the load, until the system is idle or the time of the tail
 // is over.
 func (r *running) watchTail(ctx context.Context) {
 	until := r.account.BeginTail()
@@ -131,7 +132,7 @@ func (r *running) watchTail(ctx context.Context) {
 	r.account.EndTail(r.clock.Now())
 }
 
-// clearFaults ends whatever still acts.
+// clearFaults clears all faults that still act.
 func (r *running) clearFaults(ctx context.Context) error {
 	var errs []error
 	for _, failed := range r.faults.ClearAll(ctx) {
@@ -140,8 +141,8 @@ func (r *running) clearFaults(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// observeFault tells of a change. Of a fault that was never applied there is
-// nothing to tell at its clear.
+// observeFault reports a change of a fault to the observer. It leaves out the clear
+// of a fault that was never applied.
 func (r *running) observeFault(c FaultChange) {
 	switch {
 	case !c.Clear:

@@ -13,15 +13,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/account"
 )
 
-// A FaultPlayer plays a timeline of faults on a running system: it makes each
-// change at its time, and notes what was planned, asked and effective. It is
-// played once.
+// A FaultPlayer plays a timeline of faults on a running system. It makes each
+// change at its time, and notes when it was planned, asked for and effective. It
+// plays once.
 type FaultPlayer struct {
-	// Observe is told of every change that was made or was not possible. It is
-	// never called by two goroutines at once. Nil observes nothing.
+	// Observe is called after each change of a fault, also after one that failed,
+	// and never by two goroutines at once. It may be nil.
 	Observe func(FaultChange)
-	// Hits has what each fault acts on, and how often it has, read into the
-	// records.
+	// Hits makes the player read, into the records, the replicas that each fault
+	// acts on and how often it has acted.
 	Hits bool
 
 	plan     *timeline.Plan
@@ -29,23 +29,25 @@ type FaultPlayer struct {
 	clock    Clock
 	injector Injector
 	began    time.Time
-	// applied are closed when the applying of a window has ended.
+	// applied has a channel for each window, which is closed when its apply has
+	// ended, well or not.
 	applied  []chan struct{}
 	observed sync.Mutex
 
 	mu sync.Mutex
-	// active says which windows may act, and are to be cleared; guarded by mu.
+	// active says which windows may act, so that they must be cleared; guarded by
+	// mu.
 	active []bool
 }
 
-// A FaultChange tells what became of one change.
+// A FaultChange says how one change of a fault went.
 type FaultChange struct {
-	// At is counted from the zero of the timeline.
+	// At is when the change was done, counted from the zero of the timeline.
 	At     time.Duration
 	Window *timeline.Window
 	Clear  bool
 	Record result.FaultRecord
-	// Err says why the change was not possible.
+	// Err says why the change failed; nil if it did not.
 	Err error
 }
 
@@ -68,8 +70,7 @@ func NewFaultPlayer(plan *timeline.Plan) *FaultPlayer {
 	return newFaultPlayer(account.NewFaultLog(plan), realClock{})
 }
 
-// newFaultPlayer returns a player of the plan of a log, which it tells of what it
-// does.
+// newFaultPlayer returns a player of the plan of a log, to which it writes.
 func newFaultPlayer(log *account.FaultLog, clock Clock) *FaultPlayer {
 	p := &FaultPlayer{plan: log.Plan(), log: log, clock: clock}
 	p.active = make([]bool, len(p.plan.Windows))
@@ -79,8 +80,8 @@ func newFaultPlayer(log *account.FaultLog, clock Clock) *FaultPlayer {
 	return p
 }
 
-// Prepare has the injector make ready what the faults of the plan need, if it is
-// a Preparer. It is called before Play, and before the zero of the timeline.
+// Prepare lets an injector that is a Preparer prepare for the faults of the plan.
+// Call it before Play, and before the zero of the timeline.
 func (p *FaultPlayer) Prepare(ctx context.Context, injector Injector) error {
 	preparer, ok := injector.(Preparer)
 	if !ok {
@@ -100,13 +101,13 @@ func (p *FaultPlayer) Prepare(ctx context.Context, injector Injector) error {
 	return preparer.Prepare(ctx, faults)
 }
 
-// Play makes each change at its time, counted from began, and returns when the
-// last is made. Changes of one moment are made at the same time, and none waits
-// for another, except that the clear of a fault waits for its own apply.
+// Play makes each change at its time, counted from began, and returns when the last
+// is made. No change waits for another, except that the clear of a fault waits for
+// the apply of the same fault.
 //
-// It ends early when ctx ends, with its cause, and at the first fault that cannot
-// be applied, with a *FaultError. A fault that cannot be cleared is noted, and
-// left to ClearAll.
+// It ends early in two cases: when ctx ends, with the cause of ctx; and at the
+// first fault that cannot be applied, with a *FaultError. A fault that cannot be
+// cleared is noted, and left to ClearAll.
 func (p *FaultPlayer) Play(ctx context.Context, injector Injector, began time.Time) error {
 	p.injector, p.began = injector, began
 	p.log.Begin(began)
@@ -132,8 +133,8 @@ func (p *FaultPlayer) Play(ctx context.Context, injector Injector, began time.Ti
 	return context.Cause(playing)
 }
 
-// apply lets the fault of a window act. That it was cut short by the end of ctx
-// is not an error of the fault.
+// apply applies the fault of a window. It returns nil if ctx ended meanwhile,
+// because that is not an error of the fault.
 func (p *FaultPlayer) apply(ctx context.Context, i int) error {
 	w := &p.plan.Windows[i]
 	p.log.Asked(i, p.clock.Now())
@@ -159,13 +160,13 @@ func (p *FaultPlayer) inject(ctx context.Context, i int) error {
 	w := &p.plan.Windows[i]
 	ctx, cancel := context.WithTimeout(ctx, ChangeTimeout)
 	defer cancel()
-	// From here on the fault may act, even where Inject fails half-way.
+	// From here on the fault may act, even if Inject fails half-way.
 	p.setActive(i, true)
 	return p.injector.Inject(ctx, w.ID, w.Fault, p.began.Add(w.Deadline))
 }
 
-// clearInTurn clears a window as soon as its apply has ended. What is not
-// cleared when ctx ends is left to ClearAll.
+// clearInTurn clears a window as soon as its apply has ended. If ctx has ended by
+// then, it leaves the window to ClearAll.
 func (p *FaultPlayer) clearInTurn(ctx context.Context, i int) {
 	<-p.applied[i] // comes at the end of ctx, too
 	if ctx.Err() == nil {
@@ -173,7 +174,7 @@ func (p *FaultPlayer) clearInTurn(ctx context.Context, i int) {
 	}
 }
 
-// clear ends a window, even where ctx has ended.
+// clear clears a window, even if ctx has ended.
 func (p *FaultPlayer) clear(ctx context.Context, i int) *FaultError {
 	w := &p.plan.Windows[i]
 	ctx = context.WithoutCancel(ctx)
@@ -197,8 +198,8 @@ func (p *FaultPlayer) clear(ctx context.Context, i int) *FaultError {
 	return nil
 }
 
-// ClearAll ends, after Play, whatever still acts, even where ctx has ended. It
-// returns what could not be cleared.
+// ClearAll clears, after Play, all faults that still act, even if ctx has ended. It
+// returns an error for each fault that could not be cleared.
 func (p *FaultPlayer) ClearAll(ctx context.Context) []*FaultError {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ClearTimeout)
 	defer cancel()
@@ -213,8 +214,9 @@ func (p *FaultPlayer) ClearAll(ctx context.Context) []*FaultError {
 	return slices.DeleteFunc(failed, func(e *FaultError) bool { return e == nil })
 }
 
-// readHits notes what an active fault acts on and how often it has. That this
-// is not known spoils nothing, so it gets the time of one request only.
+// readHits notes the replicas that an active fault acts on and how often it has
+// acted. It may take only the time of one request, and ignores errors, because the
+// run does not depend on these figures.
 func (p *FaultPlayer) readHits(ctx context.Context, i int) result.FaultRecord {
 	ctx, cancel := context.WithTimeout(ctx, RequestTimeout)
 	defer cancel()

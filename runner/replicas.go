@@ -6,9 +6,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/account"
 )
 
-// followReplicas follows the states of replicas until ctx ends: by what the
-// deployment tells, or else by asking again and again. A question that fails is
-// asked again at the next turn: what it missed is seen by the replicas' restarts.
+// followReplicas follows the states of replicas until ctx ends. It watches a
+// deployment that is a Watcher, and polls others. It ignores a poll that fails: the
+// next one sees by the count of restarts what this one missed.
 func (r *running) followReplicas(ctx context.Context, deployment Deployment, first []Replica) {
 	r.look(first)
 	if watcher, ok := deployment.(Watcher); ok {
@@ -23,8 +23,8 @@ func (r *running) followReplicas(ctx context.Context, deployment Deployment, fir
 		}
 		now := r.clock.Now()
 		for i := range replicas {
-			// Such a target does not tell who noticed: this question did, at the
-			// latest.
+			// A target that is polled does not tell when something noticed the
+			// outage. This poll has noticed it, so it is the latest possible time.
 			if replicas[i].State != Ready && replicas[i].Detected.IsZero() {
 				replicas[i].Detected = now
 			}
@@ -33,7 +33,7 @@ func (r *running) followReplicas(ctx context.Context, deployment Deployment, fir
 	})
 }
 
-// A replicaList is all replicas as last heard of.
+// A replicaList holds the last known state of every replica.
 type replicaList struct {
 	list []Replica
 	at   map[replicaName]int
@@ -52,7 +52,7 @@ func newReplicaList(replicas []Replica) *replicaList {
 	return l
 }
 
-// with notes the newest state of one replica and returns all.
+// with notes the newest state of one replica and returns the states of all.
 func (l *replicaList) with(changed Replica) []Replica {
 	name := replicaName{changed.Service, changed.Index}
 	i, known := l.at[name]
@@ -64,7 +64,7 @@ func (l *replicaList) with(changed Replica) []Replica {
 	return l.list
 }
 
-// look tells the account of the replicas, and the observer of what changed.
+// look tells the account the states of all replicas, and the observer what changed.
 func (r *running) look(replicas []Replica) {
 	states := make([]account.Replica, len(replicas))
 	for i := range replicas {

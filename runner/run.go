@@ -1,7 +1,6 @@
-// Package runner plays an experiment on any target: it deploys the system,
-// loads it while faults come and go, collects what happens, has it judged, and
-// cleans up, whatever happens. It owns the narrow interfaces behind which the
-// targets stand.
+// Package runner plays an experiment on any target: it deploys the system, puts
+// load on it while faults come and go, collects what happens, judges the checks,
+// and always cleans up. It owns the narrow interfaces that targets implement.
 package runner
 
 import (
@@ -19,16 +18,17 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// Deps are what a run works with.
+// Deps are the parts that a run is made of: the target, behind interfaces, and
+// settings.
 type Deps struct {
 	Deployer Deployer
 	Loader   Loader
-	// Collector may be nil: then nothing is known of the services.
+	// Collector may be nil: then the result has no figures of services.
 	Collector Collector
-	// Tracer may be nil: then nobody asks for spans. It is not used if the
-	// deployment is no SpanSource.
+	// Tracer may be nil: then no spans are gathered. It is used only if the
+	// deployment is a SpanSource.
 	Tracer Tracer
-	// Logs may be nil: then nobody reads logs. It is not used if the deployment is no
+	// Logs may be nil: then no logs are read. It is used only if the deployment is a
 	// LogSource.
 	Logs LogReader
 	// Alerts may be nil: then an experiment with alerts, or with checks of alerts, is
@@ -37,16 +37,17 @@ type Deps struct {
 	// Target and Versions are noted in the result.
 	Target   string
 	Versions map[string]string
-	// Calibration is noted in the result, too. It is nil if the services run on
-	// other machines than this.
+	// Calibration is noted in the result, too. It is nil if services run on other
+	// machines, of which it says nothing.
 	Calibration *result.Calibration
-	// CleanupTimeout bounds the taking down; 0 means DefaultCleanupTimeout.
+	// CleanupTimeout bounds the clean-up of the load, and that of the deployment; 0
+	// means DefaultCleanupTimeout.
 	CleanupTimeout time.Duration
-	// PollReplicas is how often the states of replicas are asked for, unless the
-	// deployment is a Watcher; 0 means DefaultPollReplicas. Then recoveries are
-	// measured no finer.
+	// PollReplicas is the pause between two polls of the states of replicas; 0
+	// means DefaultPollReplicas. It bounds how exactly recoveries are measured. It
+	// is not used if the deployment is a Watcher.
 	PollReplicas time.Duration
-	// Clock may be nil: then it is that of the machine.
+	// Clock may be nil, which means the machine's clock.
 	Clock Clock
 }
 
@@ -56,14 +57,13 @@ const (
 	DefaultPollReplicas   = 100 * time.Millisecond
 )
 
-// Run plays an experiment: it deploys the system, loads it while faults are
-// applied and cleared, judges what was seen, and takes everything down, whatever
-// happens.
+// Run plays an experiment: it deploys the system, puts load on it while faults are
+// applied and cleared, judges what was seen, and always takes everything down.
 //
-// A run that was cut short, by ctx or by trouble, returns its error and beside
-// it what it has, marked incomplete; the result is nil only where nothing was
-// started. A check that fails is not an error. What could not be cleaned up is a
-// CleanupError among the errors.
+// A run that ctx or an error cuts short returns that error, and a result that is
+// marked incomplete; the result is nil only if nothing was started. A check that
+// fails is not an error. If something could not be cleaned up, the error wraps a
+// CleanupError.
 func Run(ctx context.Context, e experiment.Experiment, deps Deps, observer Observer) (*result.Result, error) {
 	e.Load = e.Load.WithDefaults()
 	if err := e.Validate().Err(); err != nil {
@@ -84,7 +84,7 @@ func Run(ctx context.Context, e experiment.Experiment, deps Deps, observer Obser
 	return result, err
 }
 
-// A running is one run of an experiment in real time: it asks the targets, waits,
+// A running is one run of an experiment in real time. It asks the target, waits,
 // and tells the account what happens.
 type running struct {
 	experiment.Experiment
@@ -96,10 +96,10 @@ type running struct {
 	observer Observer
 	observed sync.Mutex
 
-	// began is the zero of elapsed times; only the run's own goroutine and those
-	// that it starts later read it.
+	// began is the zero of elapsed times. It needs no lock: only the run's own
+	// goroutine and those that it starts later read it.
 	began time.Time
-	// processes are what they had taken just before.
+	// processes is what the processes of replicas had used just before began.
 	processes []measure.Process
 	// idle is closed when the system is idle after its load.
 	idle     chan struct{}
@@ -138,9 +138,10 @@ func (r *running) emit(e Event) {
 	r.observer(e)
 }
 
-// Possible says, before anything is started, why an experiment cannot be run on a
-// target: its system cannot be deployed, or faults are not possible there. It knows
-// what the deployer knows beforehand.
+// Possible says, before anything is started, why an experiment cannot run on a
+// target: its system cannot be deployed, or a fault is not possible there. It asks
+// only the deployer, so a deployment may still refuse a fault. Nil means that
+// nothing is against it.
 func Possible(ctx context.Context, e *experiment.Experiment, deployer Deployer, target string) error {
 	if d, ok := deployer.(SystemRefuser); ok {
 		if err := d.CanDeploy(ctx, &e.System); err != nil {
@@ -154,7 +155,7 @@ func Possible(ctx context.Context, e *experiment.Experiment, deployer Deployer, 
 	return askAll(e.Faults, target, func(f *fault.Fault) error { return refuser.CanInject(&e.System, f) })
 }
 
-// askAll names every fault that is not possible on a target.
+// askAll returns an error that names every fault that is not possible on a target.
 func askAll(faults []fault.Fault, target string, can func(*fault.Fault) error) error {
 	var errs []error
 	for i := range faults {
@@ -181,7 +182,8 @@ func (r *running) perform(ctx context.Context) (*result.Result, error) {
 	return result, errors.Join(err, r.takeDown(ctx, deployment))
 }
 
-// takeDown closes the deployment, even where ctx has ended.
+// takeDown closes the deployment, even if ctx has ended. Any error of it is a
+// CleanupError.
 func (r *running) takeDown(ctx context.Context, deployment Deployment) error {
 	r.emit(CleaningUp{System: r.System.Name})
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.deps.CleanupTimeout)
@@ -196,8 +198,8 @@ func (r *running) takeDown(ctx context.Context, deployment Deployment) error {
 	return &CleanupError{Left: []string{fmt.Sprintf("system %q", r.System.Name)}, Err: err}
 }
 
-// watch loads the system under the eyes of the collector and of the polling of
-// replicas, and returns when both have seen the last of it.
+// watch plays load and faults on the deployed system while collectors run. It
+// returns when all of them have stopped.
 func (r *running) watch(ctx context.Context, deployment Deployment, started time.Time) (err error) {
 	// Preparing faults may change the addresses of replicas.
 	if err := r.faults.Prepare(ctx, deployment); err != nil {
@@ -245,15 +247,15 @@ func (r *running) watch(ctx context.Context, deployment Deployment, started time
 			return fmt.Errorf("watching the alerts on system %q: %w", r.System.Name, err)
 		}
 	}
-	// The first look at a large system takes a while, which is not to pass
-	// between the zero of the faults and that of the load.
+	// Read the processes before the zero of elapsed times: in a large system this
+	// takes a while, by which the load would begin later than the faults.
 	r.processes = readProcesses(ctx, deployment)
 	r.begin()
 	return r.sendLoad(ctx, deployment, prepared)
 }
 
-// readProcesses reads what the processes of a deployment have taken; nil if it does
-// not tell.
+// readProcesses reads what the processes of a deployment have used, or nil if the
+// deployment does not tell.
 func readProcesses(ctx context.Context, deployment Deployment) []measure.Process {
 	if source, ok := deployment.(ProcessSource); ok {
 		return source.Processes(ctx)
@@ -261,7 +263,7 @@ func readProcesses(ctx context.Context, deployment Deployment) []measure.Process
 	return nil
 }
 
-// loadTarget tells the loader where the replicas are that are ready.
+// loadTarget tells the loader the addresses of the ready replicas.
 func (r *running) loadTarget(replicas []Replica) LoadTarget {
 	target := LoadTarget{System: &r.System, URLs: map[string][]string{}, Seed: r.Seed}
 	for _, replica := range replicas {
@@ -272,7 +274,7 @@ func (r *running) loadTarget(replicas []Replica) LoadTarget {
 	return target
 }
 
-// endLoad takes down what the load needed, even where ctx has ended.
+// endLoad takes down what the load needed, even if ctx has ended.
 func (r *running) endLoad(ctx context.Context, prepared PreparedLoad) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.deps.CleanupTimeout)
 	defer cancel()

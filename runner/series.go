@@ -11,17 +11,16 @@ import (
 )
 
 // RunAll plays variants of an experiment one after another, each on a deployment of
-// its own: all with the first seed, then all with the next, so that a machine whose
-// speed drifts is as fast for each of them. It compares them. Without names all
-// variants are played, or the experiment itself where it has none; without seeds
-// the experiment's own is used.
+// its own, and compares them. It plays all variants with the first seed, then all
+// with the next, so that a machine whose speed drifts favours no variant. Without
+// names it plays all variants, or the experiment itself if it has none. Without
+// seeds it uses the experiment's own.
 //
-// It goes on after checks that fail and runs that abortOn has ended, but not
-// after an error, which is likely to meet the next run, too. What was finished
-// until then, and what there is of the last run, is compared and returned beside
-// the error, marked incomplete; the comparison is nil only where nothing was
-// started. The observer is told of every run's events between a RunBegun and a
-// RunEnded.
+// It goes on after a check that fails and after a run that abortOn has ended. It
+// stops at an error, which the next run would probably meet, too. Then it compares
+// the runs until there, the last one included, and returns the comparison, marked
+// incomplete, beside the error. The comparison is nil only if nothing was started.
+// The observer gets every run's events between a RunBegun and a RunEnded.
 func RunAll(ctx context.Context, e experiment.Experiment, names []string, seeds []uint64, deps Deps, observer Observer) (*result.Comparison, error) {
 	e.Load = e.Load.WithDefaults()
 	if err := e.Validate().Err(); err != nil {
@@ -62,8 +61,8 @@ func RunAll(ctx context.Context, e experiment.Experiment, names []string, seeds 
 	return c, err
 }
 
-// CheckAll asks before the first of several runs whether each is possible. It names
-// each reason once, with the first variant that has it.
+// CheckAll asks, before the first of several runs begins, whether each is possible.
+// Its error names each reason once, with the first variant that has it.
 func CheckAll(planned []experiment.Experiment, possible func(*experiment.Experiment) error) error {
 	var errs []error
 	told := map[string]bool{}
@@ -78,7 +77,7 @@ func CheckAll(planned []experiment.Experiment, possible func(*experiment.Experim
 	return errors.Join(errs...)
 }
 
-// A series is the runs of RunAll.
+// A series is one call of RunAll.
 type series struct {
 	planned  []experiment.Experiment
 	deps     Deps
@@ -92,9 +91,9 @@ func (s *series) emit(e Event) {
 	}
 }
 
-// play runs what is planned until an error, or until ctx ends between two runs.
+// play runs the planned experiments until one returns an error, or ctx ends.
 func (s *series) play(ctx context.Context) error {
-	var around time.Duration // of all runs so far
+	var around time.Duration // what all runs so far took beside their loads and tails
 	for i, e := range s.planned {
 		if ctx.Err() != nil {
 			return fmt.Errorf("the runs were interrupted after %d of %d: %w", i, len(s.planned), context.Cause(ctx))

@@ -15,8 +15,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// An agenda is what an executor in virtual time does, by when. What is done may
-// add to it.
+// An agenda lists what an executor in virtual time does, and when. An entry may add
+// others.
 type agenda []agendum
 
 type agendum struct {

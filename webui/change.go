@@ -41,7 +41,7 @@ func (s *Server) postSystem(req *http.Request) (any, error) {
 	// The system is changed even if the page goes meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(req.Context()), changeTimeout)
 	defer cancel()
-	if err := r.change(ctx, &e.System, body.Text); err != nil {
+	if err := r.change(ctx, &e.System, body.Text, s.tell); err != nil {
 		return nil, err
 	}
 	if r.kind == followed {
@@ -51,8 +51,36 @@ func (s *Server) postSystem(req *http.Request) (any, error) {
 	return r.view(), nil
 }
 
-// change makes the system of a run that of a text, and notes it in the ground truth.
-func (r *run) change(ctx context.Context, next *topology.System, text string) error {
+// A changeView is a change of the system that was asked for and is not in force yet.
+type changeView struct {
+	// Asked is when it was asked for, in seconds since the load began.
+	Asked float64  `json:"asked"`
+	What  []string `json:"what"`
+	// Replicas are how many replicas services are to have, of those that shall have
+	// another number: 0 says that the service goes.
+	Replicas map[string]int `json:"replicas"`
+}
+
+// wantedReplicas are the numbers of replicas that differ from those of before.
+func wantedReplicas(old, next *topology.System) map[string]int {
+	wanted := map[string]int{}
+	for i := range next.Services {
+		now := &next.Services[i]
+		if was := old.Service(now.Name); was == nil || was.Replicas != now.Replicas {
+			wanted[now.Name] = now.Replicas
+		}
+	}
+	for i := range old.Services {
+		if name := old.Services[i].Name; next.Service(name) == nil {
+			wanted[name] = 0
+		}
+	}
+	return wanted
+}
+
+// change makes the system of a run that of a text, and notes it in the ground truth. It
+// tells at once what was asked for, because new replicas take seconds to become ready.
+func (r *run) change(ctx context.Context, next *topology.System, text string, tell func()) error {
 	r.changing.Lock()
 	defer r.changing.Unlock()
 	r.mu.Lock()
@@ -71,9 +99,14 @@ func (r *run) change(ctx context.Context, next *topology.System, text string) er
 		return conflict("the text describes the system as it runs already")
 	}
 	asked := time.Now()
+	r.mu.Lock()
+	r.underWay = &changeView{asked.Sub(r.zero).Seconds(), what, wantedReplicas(old, next)}
+	r.mu.Unlock()
+	tell()
 	err := changer.Update(ctx, next)
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.underWay = nil
 	r.noteChange(result.SystemChange{AskedAt: asked, What: what}, err)
 	if err != nil {
 		return &refusal{http.StatusUnprocessableEntity, err}
@@ -82,9 +115,14 @@ func (r *run) change(ctx context.Context, next *topology.System, text string) er
 	return nil
 }
 
-// becomes notes what the system is now, and the text of it if there is one. It needs mu.
+// becomes notes what the system is now, and the text of it if there is one: what another
+// program has made of a run is drawn beside the text of the run, which stays. It needs mu.
 func (r *run) becomes(next *topology.System, text string) {
-	r.system, r.text, r.graph = next, text, r.graph.with(NewGraph(next))
+	now := NewGraph(next)
+	if text != "" || r.kind == followed {
+		r.drawn = now
+	}
+	r.system, r.text, r.graph, r.aside = next, text, r.graph.with(now), asideOf(now, r.drawn)
 	r.series.Grow(r.graph, namesOf(next))
 }
 

@@ -103,6 +103,92 @@ func TestARunningSystemIsChanged(t *testing.T) {
 	}
 }
 
+// aLateChanger is a system whose new replicas are not ready before it is told so.
+type aLateChanger struct {
+	*anInjector
+	ready chan struct{}
+}
+
+func (c *aLateChanger) Update(context.Context, *topology.System) error {
+	<-c.ready
+	return nil
+}
+
+// A change says at once how many replicas were asked for; which of them are there, the
+// figures of the services say.
+func TestAChangeUnderWayIsTold(t *testing.T) {
+	changer := &aLateChanger{&anInjector{}, make(chan struct{})}
+	c := serve(t, Config{Worlds: &aWorld{play: func(ctx context.Context, o Order) (*result.Result, error) {
+		o.Deployed(changer)
+		o.Observe(runner.LoadBegun{At: time.Now(), Length: time.Minute})
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}})
+	if status := c.ask("POST", "/api/run", map[string]any{"text": emptyText, "on": OnLocal}, nil); status != http.StatusOK {
+		t.Fatal(status)
+	}
+	await(t, c, func(v *runView) bool { return v.Changeable && v.Changing == nil })
+	more := strings.Replace(emptyText, "    work: {sleep: 5ms}\n", "    work: {sleep: 5ms}\n    replicas: 3\n    calls: [cart]\n  - name: cart\n", 1)
+	answered := make(chan int, 1)
+	go func() { answered <- c.ask("POST", "/api/run/system", map[string]any{"text": more}, nil) }()
+	v := await(t, c, func(v *runView) bool { return v.Changing != nil })
+	if diff := cmp.Diff(map[string]int{"web": 3, "cart": 1}, v.Changing.Replicas); diff != "" || len(v.Changes) != 0 || v.Changing.What[0] != "web: call of cart added, replicas 1 to 3" {
+		t.Errorf("under way are %+v, done %+v", v.Changing, v.Changes)
+	}
+	close(changer.ready)
+	if status := <-answered; status != http.StatusOK {
+		t.Fatal(status)
+	}
+	v = await(t, c, func(v *runView) bool { return v.Changing == nil })
+	if len(v.Changes) != 1 || v.Changes[0].DoneAt.IsZero() {
+		t.Errorf("done are %+v", v.Changes)
+	}
+}
+
+// A system that loses a service, and gets another, is played back with each second of its
+// clients, and with all of its services.
+func TestARecordOfASystemThatChanges(t *testing.T) {
+	system := heldSystem(t, "- {name: web, calls: [db]}\n- {name: db, kind: postgres}")
+	rec := &Record{Result: &result.Result{Kind: result.ResultKind, Target: OnLocal}, System: system}
+	for second := 1.0; second <= 9; second++ {
+		rec.Clients = append(rec.Clients, ClientRow{At: second, Rate: 10 * second})
+		rows := []ServiceRow{{Service: "web", Edges: []EdgeRow{{Callee: "cache", Rate: 1}, {Callee: "example.com", Rate: 1}}}}
+		if second < 4 {
+			rows = append(rows, ServiceRow{Service: "db"})
+		}
+		if second > 6 {
+			rows = append([]ServiceRow{{Service: "cache", Replicas: 2}}, rows...)
+		}
+		for i := range rows {
+			rows[i].At, rows[i].Seconds = second, 1
+		}
+		rec.Services = append(rec.Services, rows...)
+	}
+	c := serve(t, Config{})
+	if err := c.Replay("results", rec); err != nil {
+		t.Fatal(err)
+	}
+	r := c.current()
+	if diff := cmp.Diff(&aside{Added: []Node{{Name: "cache", Replicas: 2}}, Calls: [][2]string{{"web", "cache"}}}, r.aside); diff != "" {
+		t.Error(diff)
+	}
+	if n := r.graph.Nodes[2]; n.Name != "db" || !n.Store {
+		t.Errorf("the file knows db as a store, the graph has %+v", n)
+	}
+	frames := r.series.frames
+	if len(frames) != 9 {
+		t.Fatalf("there are %d frames", len(frames))
+	}
+	for i, f := range frames {
+		if second := float32(i + 1); f[0] != second || f[2] != 10*second {
+			t.Errorf("in second %v, the clients are %v at %v", second, f[2], f[0])
+		}
+		if cache := f[headWidth+2*serviceWidth]; (i+1 > 6) != (cache == cache) {
+			t.Errorf("in second %d, cache has %v", i+1, cache)
+		}
+	}
+}
+
 // TestARestOfASecondIsNoRate ends a series with a frame of a hundredth of a second.
 func TestARestOfASecondIsNoRate(t *testing.T) {
 	s := NewSeries(&Graph{Nodes: []Node{{}, {Name: "web"}}}, false)

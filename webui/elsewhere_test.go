@@ -200,6 +200,67 @@ func TestWhatOthersDoToARunIsInTheGroundTruth(t *testing.T) {
 	}
 }
 
+// A run that the page plays is drawn with what others add to it, and tells what they have
+// removed, until the page makes it what its text says; the text stays.
+func TestWhatOthersMakeOfARunIsDrawnBesideItsText(t *testing.T) {
+	h := &held{}
+	c := serve(t, Config{Worlds: &aWorld{play: func(ctx context.Context, o Order) (*result.Result, error) {
+		h.become(&o.Experiment.System)
+		o.Deployed(&aChangeable{anInjector: &anInjector{}, held: h})
+		o.Described(Description{Now: func(context.Context) (*topology.System, error) { return h.now(), nil }})
+		o.Observe(runner.LoadBegun{At: time.Now(), Length: time.Minute})
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}})
+	const text = "apiVersion: microsim.dev/v1alpha1\nkind: System\nname: held\nservices:\n- {name: web, calls: [db]}\n- {name: db}\n"
+	if status := c.ask("POST", "/api/run", map[string]any{"text": text, "on": OnLocal}, nil); status != http.StatusOK {
+		t.Fatal(status)
+	}
+	h.awaitAsked(t, 2)
+	type detail struct {
+		Aside *aside
+		Text  string
+	}
+	for n, step := range []struct {
+		services string
+		want     *aside
+	}{
+		{"- {name: web, calls: [db]}\n- {name: db, replicas: 2}", nil},
+		{"- {name: web, calls: [db, cache]}\n- {name: db, replicas: 2, calls: [cache]}\n- {name: cache, replicas: 3}", &aside{
+			Added: []Node{{Name: "cache", Replicas: 3}}, Calls: [][2]string{{"web", "cache"}, {"db", "cache"}},
+		}},
+		{"- {name: web, calls: [cache]}\n- {name: cache}", &aside{Added: []Node{{Name: "cache", Replicas: 1}}, Calls: [][2]string{{"web", "cache"}}, Removed: []string{"db"}}},
+		{"- {name: db}\n- {name: web}", nil},
+		{"- {name: db, calls: [web]}\n- {name: web}", &aside{Calls: [][2]string{{"db", "web"}}}},
+	} {
+		h.become(heldSystem(t, step.services))
+		await(t, c, func(v *runView) bool { return len(v.Changes) == n+1 })
+		var d detail
+		c.ask("GET", "/api/run", nil, &d)
+		if diff := cmp.Diff(step.want, d.Aside); diff != "" || d.Text != "" {
+			t.Errorf("beside its text (now %q), the run has\n%s%s", d.Text, step.services, diff)
+		}
+	}
+	var d detail
+	if status := c.ask("POST", "/api/run/system", map[string]string{"text": text}, nil); status != http.StatusOK {
+		t.Fatal(status)
+	}
+	if c.ask("GET", "/api/run", nil, &d); d.Aside != nil || d.Text != text {
+		t.Errorf("made what the text says, the run has %+v beside %q", d.Aside, d.Text)
+	}
+}
+
+// aChangeable is a system that the page plays, and that becomes what it is told.
+type aChangeable struct {
+	*anInjector
+	*held
+}
+
+func (c *aChangeable) Update(_ context.Context, next *topology.System) error {
+	c.become(next)
+	return nil
+}
+
 // acting names the faults that others have added and that act.
 func acting(v *runView) string {
 	var names []string

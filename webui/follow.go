@@ -32,7 +32,7 @@ func (s *Server) Follow(ctx context.Context, at Place) error { //nolint:contextc
 	graph := NewGraph(live.System)
 	following, cancel := context.WithCancelCause(s.life)
 	r := &run{
-		kind: followed, on: at.On, name: live.System.Name, system: live.System, graph: graph, series: NewSeries(graph, false),
+		kind: followed, drawn: graph, on: at.On, name: live.System.Name, system: live.System, graph: graph, series: NewSeries(graph, false),
 		cancel: cancel, state: running, zero: time.Now(), injector: live.Injector, changer: live.Changer, log: live.Log, send: live.Send, description: live.Description,
 	}
 	if err := s.begin(r); err != nil {
@@ -159,11 +159,41 @@ type Record struct {
 	Log      Log
 }
 
+// graphOfRows is the graph of the services that rows tell of, and of their calls to each
+// other: others than those of the file may have been added while it ran.
+func graphOfRows(rows []ServiceRow) *Graph {
+	g := &Graph{Nodes: []Node{{}}}
+	index := map[string]int{}
+	for i := range rows {
+		at, known := index[rows[i].Service]
+		if !known {
+			at = len(g.Nodes)
+			index[rows[i].Service] = at
+			g.Nodes = append(g.Nodes, Node{Name: rows[i].Service})
+		}
+		if n := rows[i].Replicas; n > float64(g.Nodes[at].Replicas) { // of NaN, nothing is known
+			g.Nodes[at].Replicas = int(n)
+		}
+	}
+	known := map[Edge]bool{}
+	for i := range rows {
+		for j := range rows[i].Edges {
+			to, told := index[rows[i].Edges[j].Callee]
+			if e := (Edge{index[rows[i].Service], to}); told && !known[e] {
+				known[e] = true
+				g.Edges = append(g.Edges, e)
+			}
+		}
+	}
+	return g
+}
+
 // Replay shows a recorded run.
 func (s *Server) Replay(dir string, rec *Record) error {
-	graph := NewGraph(rec.System)
+	described := NewGraph(rec.System)
+	graph := described.with(graphOfRows(rec.Services)).with(described) // the file knows the kinds of services
 	r := &run{
-		kind: recorded, on: rec.Result.Target, name: rec.Result.Name, seed: rec.Result.Seed, system: rec.System, graph: graph,
+		kind: recorded, drawn: described, aside: asideOf(graph, described), on: rec.Result.Target, name: rec.Result.Name, seed: rec.Result.Seed, system: rec.System, graph: graph,
 		series: NewSeries(graph, true), cancel: func(error) {}, state: done, result: rec.Result, changes: rec.Result.Changes, requests: rec.Requests, log: rec.Log, zero: rec.Result.LoadStarted,
 	}
 	for i := range rec.Result.Faults {

@@ -58,6 +58,62 @@ func NewGraph(s *topology.System) *Graph {
 	return g
 }
 
+// An aside is what runs beside what the page has described, and what does not run of that,
+// because another program has changed it.
+type aside struct {
+	// Added are services that run without being described, Calls the calls between
+	// services that do, each from a caller to a callee.
+	Added []Node      `json:"added,omitempty"`
+	Calls [][2]string `json:"calls,omitempty"`
+	// Removed are services that are described and do not run.
+	Removed []string `json:"removed,omitempty"`
+}
+
+// asideOf compares what runs with what is described; it is nil if nothing has to be drawn
+// beside that. Calls of the clients are left out, because the load goes on to be
+// sent where it was.
+func asideOf(runs, described *Graph) *aside {
+	services, calls := described.names()
+	a := &aside{}
+	for _, n := range runs.Nodes {
+		if !services[n.Name] {
+			a.Added = append(a.Added, n)
+		}
+	}
+	for _, e := range runs.Edges {
+		if call := runs.call(e); e.From != 0 && !calls[call] {
+			a.Calls = append(a.Calls, call)
+		}
+	}
+	running, _ := runs.names()
+	for _, n := range described.Nodes {
+		if !running[n.Name] {
+			a.Removed = append(a.Removed, n.Name)
+		}
+	}
+	if len(a.Added)+len(a.Calls)+len(a.Removed) == 0 {
+		return nil
+	}
+	return a
+}
+
+// names are the services of a graph and its calls by name.
+func (g *Graph) names() (services map[string]bool, calls map[[2]string]bool) {
+	services, calls = map[string]bool{}, map[[2]string]bool{}
+	for _, n := range g.Nodes {
+		services[n.Name] = true
+	}
+	for _, e := range g.Edges {
+		calls[g.call(e)] = true
+	}
+	return services, calls
+}
+
+// call is an edge by the names of its ends.
+func (g *Graph) call(e Edge) [2]string {
+	return [2]string{g.Nodes[e.From].Name, g.Nodes[e.To].Name}
+}
+
 // A layoutRequest is a graph to be laid out. Node 0 is the clients.
 type layoutRequest struct {
 	Nodes []string `json:"nodes"`

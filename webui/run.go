@@ -54,7 +54,11 @@ type run struct {
 	// text is what the system was made from; empty if another program has changed it.
 	text string
 	// graph has what the system is made of now, and what it was made of before.
-	graph  *Graph
+	graph *Graph
+	// drawn is what the page itself has made of the system last, which its text
+	// describes, and aside how what runs differs from that.
+	drawn  *Graph
+	aside  *aside
 	state  runState
 	seed   uint64
 	length float64
@@ -65,6 +69,8 @@ type run struct {
 	// changer is nil if the system cannot be changed.
 	changer Changer
 	changes []result.SystemChange
+	// underWay is the change that the page makes now; nil if it makes none.
+	underWay *changeView
 	// description cannot be asked if nothing runs outside of this program.
 	description Description
 	load        liveLoad
@@ -128,6 +134,8 @@ type runView struct {
 	// that were made.
 	Changeable bool                  `json:"changeable"`
 	Changes    []result.SystemChange `json:"changes"`
+	// Changing is the change that is being made; nil if none is.
+	Changing *changeView `json:"changing,omitempty"`
 	// LoadChangeable says that the load can be changed now, LoadFactor what it is of that
 	// which it began with.
 	LoadChangeable bool    `json:"loadChangeable"`
@@ -145,7 +153,7 @@ func (r *run) view() *runView {
 		ID: r.id, Kind: r.kind, On: r.on, Name: r.name, State: r.state, Progress: r.progress, Seed: r.seed, Length: r.length, Frames: count, Dropped: dropped,
 		Phases: append([]phaseView{}, r.phases...), Faults: append([]faultView{}, r.faults...),
 		Breakable: r.injector != nil && r.state == running, Traced: r.requests != nil, Logged: r.log != nil, Sends: r.send != nil && r.state == running, Ended: r.state == done,
-		Changeable: r.changer != nil && r.state == running, Changes: append([]result.SystemChange{}, r.changes...),
+		Changeable: r.changer != nil && r.state == running, Changes: append([]result.SystemChange{}, r.changes...), Changing: r.underWay,
 		LoadChangeable: r.load.change != nil && r.load.runs && r.state == running, LoadFactor: r.load.factor,
 	}
 	if !r.silentSince.IsZero() {
@@ -363,7 +371,7 @@ func (s *Server) play(e *experiment.Experiment, text, on string, pace float64) (
 	graph := NewGraph(&e.System)
 	ctx, cancel := context.WithCancelCause(s.life)
 	r := &run{
-		kind: played, on: on, name: e.Name, variant: e.AppliedVariant, seed: e.Seed, system: &e.System, text: text, graph: graph, series: NewSeries(graph, true),
+		kind: played, drawn: graph, on: on, name: e.Name, variant: e.AppliedVariant, seed: e.Seed, system: &e.System, text: text, graph: graph, series: NewSeries(graph, true),
 		cancel: cancel, state: starting, faults: plannedViews(e), planned: planned, load: liveLoad{profile: e.Load, factor: 1},
 	}
 	if err := s.begin(r); err != nil {
@@ -550,6 +558,8 @@ type runDetail struct {
 	// program has changed it.
 	Text   string         `json:"text,omitempty"`
 	Result *result.Result `json:"result,omitempty"`
+	// Aside is how what runs differs from the text that the page has made it from.
+	Aside *aside `json:"aside,omitempty"`
 }
 
 func (s *Server) getRun(*http.Request) (any, error) {
@@ -559,7 +569,7 @@ func (s *Server) getRun(*http.Request) (any, error) {
 	}
 	d := runDetail{runView: r.view()}
 	r.mu.Lock()
-	d.Graph, d.System, d.Text, d.Result = r.graph, r.system, r.text, r.result
+	d.Graph, d.System, d.Text, d.Result, d.Aside = r.graph, r.system, r.text, r.result, r.aside
 	r.mu.Unlock()
 	return d, nil
 }

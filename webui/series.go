@@ -50,8 +50,13 @@ type Series struct {
 	seen     map[string]bool
 	// waiting is a whole frame that lacks the clients.
 	waiting []float32
-	client  *ClientRow
+	// told is what the clients saw in the last seconds: a second of the services may be
+	// complete only after the clients have told of the next one.
+	told []ClientRow
 }
+
+// toldAtMost is how many seconds of the clients wait for those of the services.
+const toldAtMost = 8
 
 // A ClientRow, a ServiceRow and an EdgeRow are the figures of one second. At is
 // its end in seconds since the load began. NaN stands for what is not known.
@@ -139,7 +144,7 @@ func (s *Series) Grow(g *Graph, present []string) {
 func (s *Series) Client(row ClientRow) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.client = &row
+	s.told = append(s.told[max(0, len(s.told)-toldAtMost+1):], row)
 	if s.waiting != nil && row.At > float64(s.waiting[0])-0.5 {
 		s.publish()
 	}
@@ -153,7 +158,8 @@ func (s *Series) Service(row *ServiceRow) {
 	if !known || !s.present[row.Service] {
 		return // the page does not know it yet, or it was removed
 	}
-	if s.seen[row.Service] {
+	// A service that was added or removed does not tell of each round.
+	if s.seen[row.Service] || s.building != nil && row.At > float64(s.building[0])+apart {
 		s.complete()
 	}
 	if s.building == nil {
@@ -188,10 +194,14 @@ func (s *Series) complete() {
 	}
 	s.publish()
 	s.waiting, s.building, s.seen = s.building, nil, map[string]bool{}
-	if !s.clients || s.client != nil && s.client.At > float64(s.waiting[0])-0.5 {
+	if n := len(s.told); !s.clients || n > 0 && s.told[n-1].At > float64(s.waiting[0])-0.5 {
 		s.publish()
 	}
 }
+
+// apart is how many seconds lie between the ends of two rounds, at least; those of one
+// round end together.
+const apart = 0.1
 
 // shortest is the part of a second whose rates are shown.
 const shortest = 0.25
@@ -207,7 +217,7 @@ func (s *Series) publish() {
 		s.waiting = nil
 		return
 	}
-	if c := s.client; c != nil && math.Abs(c.At-float64(s.waiting[0])) <= 0.5 {
+	if c := s.clientsAt(float64(s.waiting[0])); c != nil {
 		put(s.waiting[2:], c.Rate, c.Goodput, c.ErrorShare, c.P50, c.P99)
 	}
 	s.frames = append(s.frames, s.waiting)
@@ -218,6 +228,18 @@ func (s *Series) publish() {
 		s.frames = append([][]float32(nil), s.frames[old:]...)
 		s.dropped += old
 	}
+}
+
+// clientsAt is what the clients told of the second that ends nearest to a time; nil if none
+// ends within half a second of it. The caller holds mu.
+func (s *Series) clientsAt(t float64) (nearest *ClientRow) {
+	for i := range s.told {
+		c := &s.told[i]
+		if d := math.Abs(c.At - t); d <= 0.5 && (nearest == nil || d < math.Abs(nearest.At-t)) {
+			nearest = c
+		}
+	}
+	return nearest
 }
 
 // Count is how many frames there have been, Dropped how many of the first of them

@@ -32,7 +32,7 @@ const contactPatience = 10 * time.Second
 type Check struct {
 	Name  string
 	Works bool
-	// What it is good for, or what was found.
+	// What says what the check is good for, or what it found.
 	What string
 	// Why it does not work, and what helps; empty where it works.
 	Why, Remedy string

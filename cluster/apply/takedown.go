@@ -147,9 +147,8 @@ func deleteRest(ctx context.Context, c *kubeapi.Client, system, namespace string
 		deleteServices(ctx, c, namespace, list))
 }
 
-// deleteSecrets deletes the Secrets of a system. Who may not delete all that have
-// its labels, as an experiment in the cluster may not, deletes the one that every
-// system has.
+// deleteSecrets deletes the Secrets of a system. Without the right to delete them
+// by label, as in a detached run, it deletes the one Secret that every system has.
 func deleteSecrets(ctx context.Context, c *kubeapi.Client, system, namespace string) error {
 	secrets := c.Clientset.CoreV1().Secrets(namespace)
 	err := secrets.DeleteCollection(ctx, metav1.DeleteOptions{PropagationPolicy: kubeapi.Background()}, metav1.ListOptions{LabelSelector: manifest.Selector(system)})

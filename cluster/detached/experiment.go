@@ -142,8 +142,9 @@ type leftovers struct {
 	pod           *corev1.Pod
 }
 
-// findLeftovers looks for experiments, by namespace/name. Nothing but ConfigMaps is
-// asked for where there are none: not everybody may see Jobs.
+// findLeftovers looks for experiments, by namespace/name. If there are no
+// ConfigMaps of experiments, it asks for nothing else, because not every user may
+// list Jobs.
 func findLeftovers(ctx context.Context, c *kubeapi.Client, namespace string) (map[string]*leftovers, error) {
 	found := map[string]*leftovers{}
 	of := func(o metav1.Object) *leftovers {

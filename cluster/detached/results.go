@@ -110,7 +110,8 @@ func KeepResults(ctx context.Context, c *kubeapi.Client, x *Experiment, r Result
 	if err := keep(&corev1.ConfigMap{ObjectMeta: meta, Data: map[string]string{indexKey: string(text)}}); err != nil {
 		return fmt.Errorf("keeping the results of experiment %q: %w", x.Name, kubeapi.Explain(err))
 	}
-	// Nothing is broken after the results: helpers that were made for it may end.
+	// No fault acts after the results are stored, so the helpers of the experiment
+	// may end.
 	err = nodehelper.Unreserve(ctx, c, order.SystemOwner(x.Namespace, x.System))
 	if kubeapi.IgnoreForbidden(err) != nil {
 		c.Config.Progress(fmt.Sprintf("helpers of experiment %s end at its deadline, or with 'kubectl microsim down %s': %v", x.Name, x.Name, err))

@@ -39,7 +39,7 @@ func EffectsOf(desired []nodehelper.DesiredFault) []Effect {
 	return effects
 }
 
-// Plan tells what a fault would do. Nothing is changed.
+// Plan returns what a fault would do. It changes nothing.
 func (inst *Instance) Plan(ctx context.Context, id string, f fault.Fault, deadline time.Time) ([]Effect, error) {
 	if err := inst.CanInject(&f); err != nil {
 		return nil, err

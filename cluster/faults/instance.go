@@ -62,7 +62,7 @@ func NewInstance(c *kubeapi.Client, system *topology.System, namespace, token st
 	return inst
 }
 
-// System describes the system. What it points to must not be changed.
+// System returns the description of the system, which must not be changed.
 func (inst *Instance) System() *topology.System { return inst.system.Load() }
 
 // SetSystem says that the system is another one now, of the same name.

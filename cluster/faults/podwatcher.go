@@ -82,7 +82,7 @@ func (inst *Instance) Release() error {
 }
 
 // Reach makes the pods reachable from this machine: until end is called, the URLs
-// of Replicas are those of a proxy here. Nothing is done to the system.
+// of Replicas are those of a proxy here. It does not change the system.
 func (inst *Instance) Reach() (end func() error, err error) {
 	proxy, err := inst.Client.ListenForPods(inst.namespace)
 	if err != nil {

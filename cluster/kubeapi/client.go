@@ -108,7 +108,8 @@ func (c *Client) Once(line string) {
 	c.Config.Progress(line)
 }
 
-// NewClient returns a Client. Nothing is sent before one of its methods is called.
+// NewClient returns a Client. It sends no request before one of its methods is
+// called.
 func NewClient(c Config) (*Client, error) {
 	// The API server shares its time out fairly by itself; a limit here would
 	// only make a large system slow to apply.

@@ -192,8 +192,8 @@ func plainPath(escaped string) bool {
 	}
 }
 
-// URL is where the pod's service is reached. Whoever knows it reaches all pods of the
-// system, so it is not printed or stored.
+// URL returns the base URL of the pod's service. Do not print or store it: anyone who
+// knows it can reach all pods of the system.
 func (p *PodProxy) URL(pod string) string {
 	return "http://" + p.listener.Addr().String() + "/" + p.secret + "/" + pod
 }

@@ -34,9 +34,9 @@ import (
 // MaxPods bounds the pods of one load.
 const MaxPods = 100
 
-// A Loader generates load in pods of the cluster: a Job of its own for each
-// load, beside the system that it is put on. What the pods measure comes through
-// the API server, the load itself does not.
+// A Loader generates load in pods of the cluster, with a Job for each load. The
+// measurements of the pods come through the API server; the load itself goes
+// directly to the system.
 type Loader struct {
 	// Changes, where it is not nil, are passed on to the load that runs.
 	Changes <-chan Change

@@ -129,7 +129,7 @@ func TestDollarSignsSurviveTheEnvironment(t *testing.T) {
 	if got := env[2].(map[string]any)["value"]; got != `{"token":"$(MICROSIM_TOKEN)","path":"/$$(HOME)$$"}` {
 		t.Errorf("the variable is %q", got)
 	}
-	// Nothing is filled into a variable that comes from a ConfigMap.
+	// The kubelet fills nothing into a variable that comes from a ConfigMap.
 	if got := partsOf(objects)["cart"]; got != `{"path":"/$(HOME)$"}` {
 		t.Errorf("the part of cart is %q", got)
 	}

@@ -15,10 +15,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
-// An admission decides whether an owner may break a pod. What it knows of the pod does
-// not come from the order: the kubelet says which namespace a pod is of, and the pod's
-// own processes of which system they are. A pod that wrongly says to be of a system lets
-// itself be broken, and no other.
+// An admission decides whether an owner may break a pod. It does not believe the order:
+// it asks the kubelet for the namespace of a pod, and the pod's own processes for their
+// system. A pod that falsely claims a system exposes only itself to faults.
 type admission struct {
 	finder netns.Finder
 	// processes lists those of a pod, as they were at that time or later.

@@ -70,8 +70,8 @@ func newNode(ctx context.Context, actuators func(uid string) []actuator, admit f
 	return n
 }
 
-// ErrWanted says that the helper has ended too early. Whoever runs it, such as a
-// Job, must not take that for its success, but start it again.
+// ErrWanted says that the helper has ended too early. Its supervisor, such as a
+// Job, must treat that as a failure and start it again.
 var ErrWanted = errors.New("ended while orders want something: all faults are cleared until another helper starts") //nolint:gochecknoglobals // a sentinel
 
 // readEvery is how often the files are read.

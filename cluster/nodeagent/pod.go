@@ -43,8 +43,8 @@ type actuator interface {
 	Close(context.Context) error
 }
 
-// How often a pod is looked after while faults act on it, and how long what
-// went wrong waits to be tried again.
+// The pause between two checks of a pod on which faults act, and the wait before a
+// failed change is tried again.
 const (
 	reconcileEvery = time.Second
 	retryFirst     = 500 * time.Millisecond

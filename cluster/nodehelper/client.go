@@ -263,9 +263,10 @@ func (a *Addresses) forget(node string) {
 	delete(a.byNode, node)
 }
 
-// isFinal reports whether it is the helper that has answered, and another try will
-// not be answered otherwise. What the API server says when it does not reach the
-// helper, or has no such pod, is a Status. A helper that is ending is unavailable.
+// isFinal reports whether the helper itself has answered, so that another try would
+// get the same answer. If the API server does not reach the helper, or has no such
+// pod, it answers with a Status. A helper that is ending answers that it is
+// unavailable.
 func isFinal(e *controlhttp.StatusError) bool {
 	return !strings.Contains(e.Text(), `"kind":"Status"`) && e.Code != http.StatusServiceUnavailable && e.Code != http.StatusBadGateway
 }

@@ -40,8 +40,8 @@ func readPolicies(t *testing.T) (policies map[string]admissionv1.ValidatingAdmis
 	return policies, bindings
 }
 
-// TestTheAdmissionPolicyIsValid reads the example, and compares what it names with what
-// helpers are. Whether its expressions hold is seen on a cluster.
+// TestTheAdmissionPolicyIsValid parses the example, and compares the names in it with
+// those of helpers. The tests on a cluster check its expressions.
 func TestTheAdmissionPolicyIsValid(t *testing.T) {
 	policies, bindings := readPolicies(t)
 	if len(policies) != 2 || len(bindings) != 2 {

@@ -47,8 +47,8 @@ func makeHelper(ctx context.Context, c *kubeapi.Client, node string, o Options) 
 	if err := checkNode(ctx, c, node); err != nil {
 		return err
 	}
-	// Of a Job that was asked for, but not waited for, nobody would know whether
-	// it is there and needs its token.
+	// Do not let ctx cut this request short: then it would not be known whether the
+	// Job exists and needs its token.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), kubeapi.ControlTimeout)
 	defer cancel()
 	secrets, err := makeSecrets(ctx, c, node, &o)
@@ -125,8 +125,8 @@ func adopt(ctx context.Context, c *kubeapi.Client, job *batchv1.Job, secrets ...
 	return err
 }
 
-// checkNode says why no pod can be started on a node. Who may not look at nodes
-// finds out by trying.
+// checkNode says why no pod can be started on a node. A user without the right to
+// read nodes finds out by trying.
 func checkNode(ctx context.Context, c *kubeapi.Client, name string) error {
 	node, err := c.Clientset.CoreV1().Nodes().Get(ctx, name, metav1.GetOptions{})
 	switch {
@@ -208,8 +208,8 @@ func reclaim(ctx context.Context, c *kubeapi.Client, node string, version int64)
 	return adopt(ctx, c, job)
 }
 
-// endHelper deletes the helper of a node, unless it has orders again. What belongs
-// to it goes with it.
+// endHelper deletes the helper of a node, unless it has orders again. The objects
+// that it owns are deleted with it.
 func endHelper(ctx context.Context, c *kubeapi.Client, node string) error {
 	name := Name(node)
 	return kubeapi.RetryConflicts(ctx, fmt.Sprintf("the Job %s/%s", Namespace, name), func(ctx context.Context) error {

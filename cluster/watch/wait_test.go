@@ -87,9 +87,9 @@ func unschedulable() *corev1.Pod {
 	}}}}
 }
 
-// TestAwaitReadyDiagnoses sees each cause through the API server. What may go away
-// by itself is told as progress, and is in the error when the time is over; what
-// cannot, ends the wait.
+// TestAwaitReadyDiagnoses sees each cause through the API server. A cause that may
+// go away is reported as progress, and is in the error at the end of the time. A
+// cause that cannot go away ends the wait.
 func TestAwaitReadyDiagnoses(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

@@ -45,7 +45,7 @@ type recordedFault struct {
 }
 
 // Select returns the faults of the selection's namespace, to which those on the
-// selected pods can be added. That these may be broken is checked.
+// selected pods can be added. It checks that the user may break these pods.
 func Select(ctx context.Context, c *kubeapi.Client, s Selection) (*Workloads, error) {
 	if err := s.validate(); err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func (x *Workloads) CanInject(f *fault.Fault) error {
 	return faults.CheckNetwork(x.c, f)
 }
 
-// Plan tells what a fault would do. Nothing is changed.
+// Plan returns what a fault would do. It changes nothing.
 func (x *Workloads) Plan(ctx context.Context, id string, f fault.Fault, deadline time.Time) ([]faults.Effect, error) {
 	if err := x.CanInject(&f); err != nil {
 		return nil, err

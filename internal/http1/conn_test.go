@@ -278,8 +278,8 @@ func TestContextEndsConnecting(t *testing.T) {
 	}
 }
 
-// The poller tells of an event once. What came before a request waits for it is
-// found all the same, on connections new and old.
+// The poller reports an event once. Bytes that came before a request waits for them
+// must be found all the same, on new and on used connections.
 func TestWhatCameBeforeTheRequestIsFound(t *testing.T) {
 	for name, test := range map[string]struct {
 		before func(conn *net.TCPConn)

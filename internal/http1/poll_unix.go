@@ -53,8 +53,8 @@ func (c *Conn) poll(fd uintptr) bool {
 }
 
 // lookInto reports whether bytes wait to be read, or the server has closed its
-// side. What came before the connection was registered as waiting raises no
-// event again, so a request would wait for it until its deadline.
+// side. It is needed because bytes that came before the connection was registered
+// as waiting raise no event: a request would wait for them until its deadline.
 func lookInto(fd uintptr) (waiting, closed bool) {
 	var one [1]byte
 	n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)

@@ -92,18 +92,8 @@ func (c *Conn) readHead(to *Sink) (res Response, length int64, chunked bool, err
 	if err != nil {
 		return res, 0, false, err
 	}
-	// HTTP-version SP 3DIGIT [SP reason], RFC 9112, section 4.
-	if len(line) < 12 || string(line[:7]) != "HTTP/1." || line[8] != ' ' || len(line) > 12 && line[12] != ' ' {
-		return res, 0, false, malformed("it begins with %q", line[:min(len(line), 40)])
-	}
-	for _, digit := range line[9:12] {
-		if digit < '0' || digit > '9' {
-			return res, 0, false, malformed("its status is %q", line[9:12])
-		}
-		res.Status = res.Status*10 + int(digit-'0')
-	}
-	if res.Status < 100 {
-		return res, 0, false, malformed("its status is %q", line[9:12])
+	if res.Status, err = parseStatus(line); err != nil {
+		return res, 0, false, err
 	}
 	res.Close = line[7] == '0'
 	if *to != nil && res.Status >= 200 && !(*to).Status(res.Status) {
@@ -152,6 +142,24 @@ func (c *Conn) readHead(to *Sink) (res Response, length int64, chunked bool, err
 			}
 		}
 	}
+}
+
+// parseStatus returns the status in a status line: HTTP-version SP 3DIGIT [SP reason]
+// (RFC 9112, section 4).
+func parseStatus(line []byte) (status int, err error) {
+	if len(line) < 12 || string(line[:7]) != "HTTP/1." || line[8] != ' ' || len(line) > 12 && line[12] != ' ' {
+		return 0, malformed("it begins with %q", line[:min(len(line), 40)])
+	}
+	for _, digit := range line[9:12] {
+		if digit < '0' || digit > '9' {
+			return 0, malformed("its status is %q", line[9:12])
+		}
+		status = status*10 + int(digit-'0')
+	}
+	if status < 100 {
+		return 0, malformed("its status is %q", line[9:12])
+	}
+	return status, nil
 }
 
 // Is reports whether a name is the given one; the case of ASCII letters does not

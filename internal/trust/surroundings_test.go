@@ -43,8 +43,8 @@ func TestHomes(t *testing.T) {
 	runAll(t, trials)
 }
 
-// Whatever is in the state directory, links are not followed, nothing blocks, and
-// the files of others stay.
+// With any content of the state directory, commands follow no links, do not block,
+// and leave the files of others.
 func TestStateDirectories(t *testing.T) {
 	foreign := func(t *testing.T, b *box) string {
 		path := b.path("foreign")

@@ -12,8 +12,8 @@ import (
 // ended is how many requests a rate stands for.
 func ended(s *result.Segment, rate float64) float64 { return rate * (s.To - s.From) }
 
-// A service that can answer 20 requests a second is asked for 50. What is
-// offered is known by the file, what is served by the service itself.
+// A service that can answer 20 requests a second is asked for 50. The file says
+// what is offered, the service itself what it served.
 func TestRatesOfAnOverloadedService(t *testing.T) {
 	r := run(t, `
 apiVersion: microsim.dev/v1alpha1

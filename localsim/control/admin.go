@@ -37,7 +37,7 @@ func NewAdminClient(token string) *AdminClient {
 	}}
 }
 
-// PutPeers tells a replica whom it may call.
+// PutPeers gives a replica the addresses that it may call.
 func (a *AdminClient) PutPeers(ctx context.Context, to supervise.Target, peers map[string][]string) error {
 	return a.order(ctx, to, http.MethodPut, control.PeersPath, control.Peers(peers), nil)
 }
@@ -47,8 +47,8 @@ func (a *AdminClient) PutDescription(ctx context.Context, to supervise.Target, d
 	return a.order(ctx, to, http.MethodPut, control.ServicePath, d, nil)
 }
 
-// PutFault lets a fault act in a replica until the deadline; the zero time
-// means no deadline.
+// PutFault makes a fault act in a replica until the deadline; the zero time means
+// no deadline.
 func (a *AdminClient) PutFault(ctx context.Context, to supervise.Target, id string, f fault.Fault, deadline time.Time) error {
 	return a.order(ctx, to, http.MethodPut, control.FaultPath(id), control.FaultRequest{Fault: f, Deadline: deadline}, nil)
 }
@@ -71,7 +71,7 @@ func (a *AdminClient) Hits(ctx context.Context, to supervise.Target) (map[string
 	return counts, nil
 }
 
-// Spans asks a replica for spans.
+// Spans returns spans of a replica.
 func (a *AdminClient) Spans(ctx context.Context, to supervise.Target, q control.SpanQuery) (spans control.Spans, err error) {
 	err = a.order(ctx, to, http.MethodPost, control.SpansPath, q, &spans)
 	return spans, err
@@ -85,7 +85,7 @@ func (a *AdminClient) order(ctx context.Context, to supervise.Target, method, pa
 	return direct.send(ctx, method, to.Base+path, body, answer)
 }
 
-// A handlerTransport hands requests to a handler of this process, past
+// A handlerTransport passes requests directly to a handler of this process, without
 // listeners and queues.
 type handlerTransport struct{ handler http.Handler }
 
@@ -116,8 +116,8 @@ func (r *recorder) Header() http.Header         { return r.header }
 func (r *recorder) WriteHeader(status int)      { r.status = status }
 func (r *recorder) Write(p []byte) (int, error) { return r.body.Write(p) }
 
-// send sends a control request. Deleting what is not there is no error: it has
-// ended by itself.
+// send sends a control request. Deleting a fault that does not exist is not an
+// error, because it has ended by itself.
 func (a *AdminClient) send(ctx context.Context, method, to string, body, answer any) error {
 	client := controlhttp.Client{HTTP: a.http, Token: a.token}
 	err := client.Do(ctx, method, to, body, answer)
@@ -132,14 +132,14 @@ func (a *AdminClient) send(ctx context.Context, method, to string, body, answer 
 	return fmt.Errorf("%s %s: %w", method, to, err)
 }
 
-// TimedOut reports whether an attempt ended because its time was over, which says less
-// than what an earlier one ended with.
+// TimedOut reports whether an attempt ended because its time was over. The error of an
+// earlier attempt says more.
 func TimedOut(err error) bool {
 	var timeout net.Error
 	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
-// AwaitReady asks /readyz until it says yes.
+// AwaitReady asks /readyz until the replica is ready.
 func (a *AdminClient) AwaitReady(ctx context.Context, to supervise.Target, bound time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()

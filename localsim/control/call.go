@@ -34,8 +34,8 @@ func newCallClient() *http.Client {
 	}
 }
 
-// newCallTransport carries chains to their first service. Connections are kept so
-// that a chain costs no handshake, and bounded in number and age so that a large
+// newCallTransport carries chains to their first service. It keeps connections so
+// that a chain costs no handshake. It bounds their number and age so that a large
 // system does not run out of descriptors.
 func newCallTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: -1}
@@ -111,7 +111,8 @@ func (c *Server) drawKey(r *http.Request) (dist.Key, string, error) {
 	return key, cmp.Or(id, load.RequestID(key)), nil
 }
 
-// lookup finds a replica for a name. A ready one is preferred.
+// lookup returns a function that finds a replica for a name. It prefers replicas
+// that are ready.
 func lookup(replicas []runner.Replica, key dist.Key) func(string) (string, bool) {
 	ready, all := map[string][]string{}, map[string][]string{}
 	for _, s := range replicas {
@@ -132,7 +133,7 @@ func lookup(replicas []runner.Replica, key dist.Key) func(string) (string, bool)
 	}
 }
 
-// send passes the chain to its first service, and the answer back.
+// send passes the chain to its first service, and the answer back to the client.
 func (c *Server) send(w http.ResponseWriter, r *http.Request, tree *chain.Chain, id string) {
 	body, err := json.Marshal(tree)
 	if err == nil {
@@ -174,7 +175,8 @@ func (c *Server) forward(w http.ResponseWriter, req *http.Request) error {
 	return nil
 }
 
-// answerErrors responds as a service does that could not carry out a request.
+// answerErrors responds in the same way as a service that could not carry out a
+// request.
 func answerErrors(w http.ResponseWriter, status int, address string, errs ...string) {
 	writeJSON(w, status, chain.Response{Address: address, Errors: errs, Response: []*chain.Response{}})
 }

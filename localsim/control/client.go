@@ -26,7 +26,8 @@ type Client struct {
 	name  string
 	url   string
 	admin *AdminClient
-	// reg is where the system was found; nil if it was not looked for.
+	// reg is the registry in which the system was found; nil if no registry was
+	// searched.
 	reg *registry.Registry
 }
 
@@ -58,8 +59,8 @@ func Connect(stateDir, name string) (*Client, error) {
 	return c, nil
 }
 
-// Reaches reports whether a client reaches the same control plane as another: one of a
-// system that was started anew does not.
+// Reaches reports whether a client reaches the same control plane as another. If the
+// system was started anew between them, it does not.
 func (c *Client) Reaches(other *Client) bool { return c.url == other.url }
 
 func onlySystem(reg *registry.Registry) (string, error) {
@@ -88,10 +89,10 @@ func NewClient(r registry.Record) *Client {
 	return c
 }
 
-// Name is the name of the system.
+// Name returns the name of the system.
 func (c *Client) Name() string { return c.name }
 
-// URL is where the control plane listens.
+// URL returns the address at which the control plane listens.
 func (c *Client) URL() string { return c.url }
 
 // Status describes the system.
@@ -133,14 +134,14 @@ func (c *Client) Update(ctx context.Context, next *topology.System) error {
 	return nil
 }
 
-// CanInject asks the system and says why a fault is not possible.
+// CanInject asks the system, and returns an error if a fault is not possible.
 func (c *Client) CanInject(f *fault.Fault) error {
 	ctx, cancel := context.WithTimeout(context.Background(), AdminTimeout)
 	defer cancel()
 	return c.send(ctx, http.MethodPost, control.FaultsPath, control.FaultRequest{Fault: *f}, nil)
 }
 
-// Inject lets a fault act; see runner.Injector.
+// Inject makes a fault act; see runner.Injector.
 func (c *Client) Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error {
 	err := c.send(ctx, http.MethodPut, control.FaultPath(id), control.FaultRequest{Fault: f, Deadline: deadline}, nil)
 	if err != nil && !errors.Is(err, ErrClosed) && c.takenDown(ctx, err) {
@@ -149,7 +150,8 @@ func (c *Client) Inject(ctx context.Context, id string, f fault.Fault, deadline 
 	return err
 }
 
-// Clear ends a fault. The faults of a system that has been taken down went with it.
+// Clear ends a fault. It returns nil if the system has been taken down, which ended
+// its faults.
 func (c *Client) Clear(ctx context.Context, id string) error {
 	err := c.send(ctx, http.MethodDelete, control.FaultPath(id), nil, nil)
 	if err != nil && c.takenDown(ctx, err) {
@@ -158,8 +160,8 @@ func (c *Client) Clear(ctx context.Context, id string) error {
 	return err
 }
 
-// goingPatience is how long a system may take from the end of its control plane to that
-// of its record.
+// goingPatience is how long a system may take from the end of its control plane to the
+// removal of its record.
 const goingPatience = 5 * time.Second
 
 // isNetwork reports whether a request failed before it was answered.
@@ -169,7 +171,8 @@ func isNetwork(err error) bool {
 }
 
 // takenDown reports whether a request failed because the system has been taken down, or
-// another has its name now. A program that was killed has not taken its system down.
+// because another system has its name now. It returns false if the program was killed,
+// which leaves the system's record.
 func (c *Client) takenDown(ctx context.Context, failed error) bool {
 	if errors.Is(failed, ErrClosed) {
 		return true
@@ -216,7 +219,7 @@ func (c *Client) Order(ctx context.Context, service string, index int, order str
 	return c.send(ctx, http.MethodPost, control.ReplicaPath(service, index, order), nil, nil)
 }
 
-// SpansOf returns what the replicas have of a trace.
+// SpansOf returns the spans of a trace that the replicas have.
 func (c *Client) SpansOf(ctx context.Context, id span.TraceID) ([]span.Span, error) {
 	var spans control.Spans
 	if err := c.send(ctx, http.MethodPost, control.SpansPath, control.SpanQuery{From: -1, Traces: []span.TraceID{id}}, &spans); err != nil {
@@ -225,7 +228,7 @@ func (c *Client) SpansOf(ctx context.Context, id span.TraceID) ([]span.Span, err
 	return spans.Spans, nil
 }
 
-// Shutdown asks for the end of the system. It does not wait for it; localsim.Down does.
+// Shutdown asks the system to end. It does not wait for the end; localsim.Down does.
 func (c *Client) Shutdown(ctx context.Context) error {
 	return c.send(ctx, http.MethodPost, control.ShutdownPath, nil, nil)
 }
@@ -245,8 +248,8 @@ func (c *Client) Call(ctx context.Context, chain []byte, seed *uint64) (*control
 	return answer, nil
 }
 
-// send returns the control plane's own error text if there is one: it says all
-// that a user needs.
+// send sends a request to the control plane. If the response has an error text, it
+// returns that text as it is, because it says all that a user needs.
 func (c *Client) send(ctx context.Context, method, path string, body, answer any) error {
 	err := c.admin.send(ctx, method, c.url+path, body, answer)
 	var status *controlhttp.StatusError

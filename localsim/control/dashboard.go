@@ -21,9 +21,9 @@ const (
 // A serviceHealth is one line of the dashboard.
 type serviceHealth struct{ Name, State string }
 
-// health is what the supervisor knows: a service is healthy if one of its replicas
-// is ready, so that this page, the status and the restarts agree. The services are
-// in the order of the file.
+// health returns the health of all services from the supervisor's knowledge: a
+// service is healthy if one of its replicas is ready. So this page, the status and
+// the restarts agree. The services are in the order of the file.
 func (c *Server) health(ctx context.Context) ([]serviceHealth, error) {
 	replicas, err := c.system.Replicas(ctx)
 	if err != nil {
@@ -74,8 +74,8 @@ func (c *Server) serveHealth(w http.ResponseWriter, r *http.Request) {
 //go:embed dashboard.html
 var dashboardPage string
 
-// serveDashboard answers GET /: a page with a line for each service, which asks
-// for their health again every 5 seconds.
+// serveDashboard answers GET /: a page with a line for each service, which updates
+// their health every 5 seconds.
 func (c *Server) serveDashboard(w http.ResponseWriter, r *http.Request) {
 	list, err := c.health(r.Context())
 	if err != nil {
@@ -102,8 +102,8 @@ func (c *Server) serveDashboard(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(b.Bytes()) // the client may have gone
 }
 
-// isPage reports whether a request is for the dashboard or for the data that
-// the dashboard fetches. The page itself may send these.
+// isPage reports whether a request is for the dashboard or for the data that the
+// dashboard fetches. The page itself may send these requests.
 func isPage(r *http.Request) bool {
 	return r.Method == http.MethodGet && (r.URL.Path == "/" || r.URL.Path == "/health")
 }

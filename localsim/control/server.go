@@ -23,7 +23,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// A System is what the control plane gives access to.
+// A System is the system to which the control plane gives access.
 type System interface {
 	// Name is the name of the system; System describes it as it runs now, and
 	// must not be changed.
@@ -31,11 +31,12 @@ type System interface {
 	System() *topology.System
 	Status(ctx context.Context) (*Status, error)
 	Replicas(ctx context.Context) ([]runner.Replica, error)
-	// Entrance is the host:port by which clients outside of the system reach
+	// Entrance returns the host:port by which clients outside of the system reach
 	// the replica at an address.
 	Entrance(address string) string
 
-	// CheckUpdate says why Update cannot make the running system another one.
+	// CheckUpdate returns an error if Update cannot change the running system to
+	// the given one.
 	CheckUpdate(ctx context.Context, next *topology.System) error
 	Update(ctx context.Context, next *topology.System) error
 	// Order kills, pauses, resumes or restarts one replica by hand.
@@ -51,12 +52,12 @@ type System interface {
 // ErrClosed is the error of a System that has been taken down.
 var ErrClosed = errors.New("the system has been taken down")
 
-// Config says what a control plane serves, and where.
+// Config has the settings of a control plane.
 type Config struct {
 	System System
 	// Token is the bearer token that requests to /admin need.
 	Token string
-	// Seed is that of the system; draws of chains depend on it.
+	// Seed is the seed of the system; the random decisions of chains depend on it.
 	Seed uint64
 	// Port is on the loopback interface; 0 means any.
 	Port   int
@@ -75,10 +76,10 @@ type Server struct {
 	calls  *http.Client
 }
 
-// maxDescription bounds the description of a system that is sent to be run.
+// maxDescription bounds, in bytes, the description of a system in a request.
 const maxDescription = 64 << 20
 
-// Start begins to serve.
+// Start starts a control plane.
 func Start(config Config) (*Server, error) {
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(config.Port))
 	ln, err := supervise.Listen(address)
@@ -228,13 +229,13 @@ func (c *Server) putSystem(r *http.Request) (any, error) {
 
 func (c *Server) faults(r *http.Request) (any, error) { return c.system.Active(r.Context()) }
 
-// newFaultRequest is what a request's body is read into: without a probability a
-// fault acts always, as in files and at the services.
+// newFaultRequest returns the defaults into which a request's body is read: without
+// a probability a fault always acts, as in files and at the services.
 func newFaultRequest() control.FaultRequest {
 	return control.FaultRequest{Fault: fault.Fault{Probability: 1}}
 }
 
-// checkFault says whether a fault would be possible.
+// checkFault responds whether a fault would be possible.
 func (c *Server) checkFault(r *http.Request) (any, error) {
 	request := newFaultRequest()
 	if err := readJSON(r, maxChain, &request); err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// spans asks all replicas for the spans of traces, and puts them together. Only a
-// question for traces has a meaning for several replicas at once.
+// spans asks all replicas for the spans of traces, and merges their answers. Only a
+// query for traces has a meaning for several replicas at once.
 func (c *Server) spans(r *http.Request) (any, error) {
 	var q control.SpanQuery
 	if err := readJSON(r, control.MaxBody, &q); err != nil {
@@ -29,7 +29,7 @@ func (c *Server) spans(r *http.Request) (any, error) {
 			continue
 		}
 		questions.Go(func() { //nolint:contextcheck // it has that of the request
-			// One that does not answer has nothing to add.
+			// A replica that does not answer adds no spans.
 			answers[i], _ = c.system.Spans(r.Context(), replica, q)
 		})
 	}

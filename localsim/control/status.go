@@ -26,10 +26,10 @@ type Status struct {
 	Services []ServiceStatus    `json:"services"`
 	Faults   []runner.Injection `json:"faults"`
 	Outages  []supervise.Outage `json:"recoveries"`
-	// OTLP says what a collector has got of the system so far; it is absent if there
-	// is none.
+	// OTLP counts the data that a collector has received from the system so far; it
+	// is absent if there is no collector.
 	OTLP *result.OTLP `json:"otlp,omitempty"`
-	// Fluent says the same of a receiver of logs.
+	// Fluent counts the same for a receiver of logs.
 	Fluent *result.Fluent `json:"fluent,omitempty"`
 }
 
@@ -37,11 +37,11 @@ type Status struct {
 type ServiceStatus struct {
 	Name string        `json:"name"`
 	Kind topology.Kind `json:"kind"`
-	// Engine is what answers the operations of a data store.
+	// Engine is the engine of a data store.
 	Engine topology.Engine `json:"engine,omitempty"`
 	// Runtime is the program that serves the service, if it is not the agent.
 	Runtime topology.RuntimeName `json:"runtime,omitempty"`
-	// URL is where a program answers that is not of this project.
+	// URL is the address of a program that is not of this project.
 	URL       string `json:"url,omitempty"`
 	Language  string `json:"language,omitempty"`
 	Framework string `json:"framework,omitempty"`

@@ -12,10 +12,10 @@ import (
 )
 
 // The functions here follow no symbolic link in the directory of a registry: if
-// others may write there, a link would have this program write or read a file of
+// others may write there, a link would make this program write or read a file of
 // their choice.
 
-// readFile reads a file, which is not a link.
+// readFile reads a file. It is an error if the path is a link.
 func readFile(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|noFollow, 0)
 	if err != nil {
@@ -25,8 +25,8 @@ func readFile(path string) ([]byte, error) {
 	return io.ReadAll(f)
 }
 
-// replaceFile writes a file in one step, so that readers find the old or the new
-// one.
+// replaceFile writes a file in one step, so that readers find either the old file
+// or the new one.
 func replaceFile(path string, text []byte) error {
 	temp := filepath.Join(filepath.Dir(path), "."+filepath.Base(path))
 	// A killed program may have left a file there, or somebody a link.
@@ -45,8 +45,8 @@ func replaceFile(path string, text []byte) error {
 }
 
 // removeLeftovers removes the directories that killed programs were making or
-// removing. The caller holds the lock, and directories are made and removed under
-// it, so those there are belong to nobody.
+// removing. The caller holds the lock. Programs make and remove directories only
+// under the lock, so no running program uses those that exist.
 func (r *Registry) removeLeftovers() error {
 	entries, err := os.ReadDir(r.dir)
 	if err != nil {
@@ -63,14 +63,14 @@ func (r *Registry) removeLeftovers() error {
 	return nil
 }
 
-// The beginnings of the names of directories that are being made or removed.
+// The prefixes of the names of directories that are being made or removed.
 const (
 	newPrefix = ".new-"
 	oldPrefix = ".old-"
 )
 
-// readChildren skips lines that are not whole: a holder that was killed while
-// it wrote leaves one.
+// readChildren returns the children in a file. It skips incomplete lines, because a
+// holder that was killed while it wrote leaves one.
 func readChildren(path string) []Child {
 	text, _ := readFile(path)
 	var children []Child
@@ -83,12 +83,11 @@ func readChildren(path string) []Child {
 	return children
 }
 
-// childrenSlack is how many children that have ended may be listed beside as many
-// as run.
+// childrenSlack is how many more ended than running children the list may have.
 const childrenSlack = 64
 
-// compactLocked takes the children that have ended out of the list when there are
-// too many of them. The caller holds mu.
+// compactLocked removes the ended children from the list if there are too many of
+// them. The caller holds mu.
 func (e *Entry) compactLocked(path string) error {
 	if e.listed < e.compactAt {
 		return nil

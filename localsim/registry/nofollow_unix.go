@@ -4,6 +4,6 @@ package registry
 
 import "syscall"
 
-// noFollow makes opening a symbolic link an error. A named pipe does not keep the
-// program waiting for somebody at its other end.
+// noFollow makes opening a symbolic link an error. It also keeps the program from
+// waiting for another process if the path is a named pipe.
 const noFollow = syscall.O_NOFOLLOW | syscall.O_NONBLOCK

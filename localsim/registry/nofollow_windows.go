@@ -1,4 +1,5 @@
 package registry
 
-// noFollow is not needed: making a symbolic link takes a privilege.
+// noFollow is not needed on Windows, where making a symbolic link needs a
+// privilege.
 const noFollow = 0

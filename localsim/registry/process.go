@@ -6,12 +6,12 @@ import (
 	"os"
 )
 
-// A Process names a process of this machine for good: its number alone is
-// given to another process sooner or later, together with its start time it is
-// not.
+// A Process identifies a process of this machine permanently. The system gives its
+// number to another process sooner or later, but not together with the same start
+// time.
 type Process struct {
 	PID int `json:"pid"`
-	// Start is when the process began, in the words of the operating system. It
+	// Start is the start time of the process, as a text of the operating system. It
 	// is only compared.
 	Start string `json:"start"`
 }
@@ -31,8 +31,8 @@ func Identify(pid int) (Process, error) {
 // Self returns the process that runs this program.
 func Self() (Process, error) { return Identify(os.Getpid()) }
 
-// Alive reports whether the very same process still runs. One that has ended
-// and waits for its parent to notice does not.
+// Alive reports whether the same process still runs. It returns false for a zombie,
+// which has ended but which its parent has not waited for.
 func (p Process) Alive() bool {
 	if p.PID <= 0 {
 		return false
@@ -41,14 +41,14 @@ func (p Process) Alive() bool {
 	return err == nil && start == p.Start
 }
 
-// Kill ends the process at once. It returns nil if the process has already
-// ended, and a process that got its number in the meantime is left alone.
+// Kill ends the process at once. It returns nil if the process has already ended,
+// and does not touch another process that has got its number.
 func (p Process) Kill() error {
 	if p.PID <= 0 {
 		return nil
 	}
-	// The handle is taken before the comparison, so that where the system has
-	// handles, the process compared is the process killed.
+	// Take the handle before the comparison, so that, on systems with handles, the
+	// killed process is the one that was compared.
 	handle, err := os.FindProcess(p.PID)
 	if err != nil {
 		return nil

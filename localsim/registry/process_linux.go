@@ -28,7 +28,8 @@ func startTime(pid int) (string, error) {
 	if state := fields[0]; state == "Z" || state == "X" {
 		return "", errGone
 	}
-	// A machine that cannot tell its boots apart still tells processes apart.
+	// Without the id of the boot, the ticks still distinguish the processes of one
+	// boot.
 	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(boot)) + "/" + fields[19], nil
 }

@@ -1,6 +1,6 @@
-// Package registry remembers which systems run on this machine, in files that
-// outlive the program that started them: so one program finds the system of
-// another, and what a killed program left behind can be found and removed.
+// Package registry records which systems run on this machine, in files that outlive
+// the program that started them. So one program finds the system of another, and
+// the remains of a killed program can be found and removed.
 package registry
 
 import (
@@ -21,7 +21,7 @@ import (
 // DirVariable is the environment variable that names the state directory.
 const DirVariable = "MICROSIM_STATE_DIR"
 
-// DefaultDir returns the directory of the state files: that of DirVariable,
+// DefaultDir returns the directory of the state files: the value of DirVariable,
 // else microsim in $XDG_STATE_HOME, else ~/.local/state/microsim.
 func DefaultDir(getenv func(string) string) (string, error) {
 	if dir := getenv(DirVariable); dir != "" {
@@ -42,7 +42,8 @@ func DefaultDir(getenv func(string) string) (string, error) {
 // programs may use it at the same time.
 type Registry struct{ dir string }
 
-// Open returns the registry in the directory, which is made if it is not there.
+// Open returns the registry in the directory, and makes the directory if it does
+// not exist.
 func Open(dir string) (*Registry, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the directory for state files: %w; %s names another", err, DirVariable)
@@ -50,7 +51,7 @@ func Open(dir string) (*Registry, error) {
 	return &Registry{dir: dir}, nil
 }
 
-// A Record is what the holder of a system writes down about it.
+// A Record has the data about a system that its holder writes.
 type Record struct {
 	Name    string    `json:"name"`
 	Holder  Process   `json:"holder"`
@@ -58,8 +59,8 @@ type Record struct {
 	// ControlURL is empty until the system is ready.
 	ControlURL string `json:"controlURL,omitempty"`
 	Token      string `json:"token,omitempty"`
-	// Network is the mark of the network namespaces that the holder has made;
-	// empty where it makes none.
+	// Network is the mark of the network namespaces that the holder has made; empty
+	// if it makes none.
 	Network string `json:"network,omitempty"`
 }
 
@@ -72,11 +73,11 @@ type Child struct {
 // A System is one entry of the registry.
 type System struct {
 	Record
-	// Children are all processes that run, and some that have ended.
+	// Children has all children that run, and some that have ended.
 	Children []Child
 	// Alive says that the holder runs. If not, the entry is stale.
 	Alive bool
-	// Damage says what is wrong with the record; then only Name and Children
+	// Damage is the error in the record, if it has one; then only Name and Children
 	// are known.
 	Damage error
 }
@@ -101,7 +102,7 @@ func (e *ExistsError) Error() string {
 // A NotFoundError says that no system has the name.
 type NotFoundError struct {
 	Name string
-	// Known are the names that there are.
+	// Known has the names of the existing systems.
 	Known []string
 }
 
@@ -118,9 +119,10 @@ const (
 	lockFile     = ".lock"
 )
 
-// locked runs do while no other program changes which entries there are.
+// locked calls do under a lock, so that no other program adds or removes an entry
+// in the meantime.
 func (r *Registry) locked(do func() error) error {
-	// The system releases the lock if this process ends in whatever way.
+	// The operating system releases the lock when this process ends in any way.
 	lock := flock.New(filepath.Join(r.dir, lockFile), flock.SetFlag(os.O_CREATE|os.O_RDONLY|noFollow), flock.SetPermissions(0o600))
 	defer lock.Close()
 	if err := lock.Lock(); err != nil {
@@ -129,9 +131,9 @@ func (r *Registry) locked(do func() error) error {
 	return do()
 }
 
-// Create enters a system that this process holds. A name that is taken gives an
-// ExistsError, except where its holder has ended and left no process behind:
-// such an entry is replaced.
+// Create adds an entry for a system that this process holds. If the name is taken,
+// it returns an ExistsError. But if the holder of that name has ended and left no
+// process behind, Create replaces the entry.
 func (r *Registry) Create(name string) (*Entry, error) {
 	if err := checkName(name); err != nil {
 		return nil, err
@@ -200,8 +202,8 @@ func (r *Registry) Find(name string) (System, error) {
 	return s, err
 }
 
-// Remove takes the entry out if it is still that of the same holder. It does
-// not touch processes.
+// Remove removes the entry if it still belongs to the same holder. It does not
+// touch processes.
 func (r *Registry) Remove(s System) error {
 	if err := checkName(s.Name); err != nil {
 		return err
@@ -225,12 +227,12 @@ func (r *Registry) Remove(s System) error {
 	})
 }
 
-// Sweep removes what programs left that were killed while they made or removed an
-// entry.
+// Sweep removes the remains of programs that were killed while they made or removed
+// an entry.
 func (r *Registry) Sweep() error { return r.locked(r.removeLeftovers) }
 
-// discard takes an entry out of sight at once, and then removes it: readers,
-// which take no lock, must not find half of one.
+// discard hides an entry in one step, and then removes it, because readers, which
+// take no lock, must not find a part of an entry.
 func (r *Registry) discard(name string) error {
 	grave, err := os.MkdirTemp(r.dir, oldPrefix)
 	if err != nil {
@@ -285,8 +287,8 @@ func (r *Registry) read(name string) (System, error) {
 	return s, nil
 }
 
-// checkName keeps names from leading out of the directory. Systems are named by
-// DNS labels.
+// checkName refuses names that are not DNS labels, so that no name leads out of the
+// directory.
 func checkName(name string) error {
 	for _, c := range name {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
@@ -299,8 +301,8 @@ func checkName(name string) error {
 	return nil
 }
 
-// An Entry is the holder's own entry. Its methods may be called at the same
-// time.
+// An Entry is the holder's own entry. Several goroutines may call its methods at
+// once.
 type Entry struct {
 	registry *Registry
 	mu       sync.Mutex
@@ -311,8 +313,8 @@ type Entry struct {
 	listed, compactAt int
 }
 
-// create makes the directory with its record in one step, so that there is
-// never an entry without a holder.
+// create makes the directory with its record in one step, so that no entry is ever
+// without a holder.
 func (e *Entry) create() error {
 	temp, err := os.MkdirTemp(e.registry.dir, newPrefix)
 	if err != nil {
@@ -339,7 +341,8 @@ func (e *Entry) write(dir string) error {
 	return nil
 }
 
-// Publish tells other programs how to reach the system.
+// Publish adds the address and the token of the control plane to the record, for
+// other programs.
 func (e *Entry) Publish(controlURL, token string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -347,7 +350,7 @@ func (e *Entry) Publish(controlURL, token string) error {
 	return e.write(e.registry.path(e.record.Name))
 }
 
-// NoteNetwork writes down the mark of a network that is about to be made.
+// NoteNetwork records the mark of a network before it is made.
 func (e *Entry) NoteNetwork(mark string) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -355,7 +358,7 @@ func (e *Entry) NoteNetwork(mark string) error {
 	return e.write(e.registry.path(e.record.Name))
 }
 
-// AddChild notes a process that must not outlive the system.
+// AddChild records a process that must not outlive the system.
 func (e *Entry) AddChild(c Child) error {
 	line, err := json.Marshal(c)
 	if err != nil {
@@ -379,7 +382,7 @@ func (e *Entry) AddChild(c Child) error {
 	return nil
 }
 
-// Remove takes the entry out. It may be called again.
+// Remove removes the entry. It may be called again.
 func (e *Entry) Remove() error {
 	return e.registry.Remove(System{Record: e.record})
 }

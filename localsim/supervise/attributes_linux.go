@@ -2,9 +2,9 @@ package supervise
 
 import "syscall"
 
-// childAttributes gives a process a group of its own, so that Ctrl-C reaches
-// only this program, which then ends the others in order; and has the kernel
-// kill it when this program dies, even while it is paused.
+// childAttributes gives a process a group of its own, so that Ctrl-C reaches only
+// this program, which then ends the others cleanly. It also makes the kernel kill
+// the process when this program dies, even while the process is paused.
 func childAttributes(a *syscall.SysProcAttr) *syscall.SysProcAttr {
 	if a == nil {
 		a = &syscall.SysProcAttr{}

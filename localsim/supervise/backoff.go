@@ -2,8 +2,8 @@ package supervise
 
 import "time"
 
-// A backoff decides how long to wait before a replica is started again: longer
-// with every failure in a row, and short again after a healthy run.
+// A backoff decides how long to wait before a replica is started again. The wait
+// doubles with each failure in a row, and is short again after a healthy run.
 type backoff struct {
 	first, longest time.Duration
 	// healthy is how long a run must last to reset the failures in a row.
@@ -15,8 +15,8 @@ func newBackoff() backoff {
 	return backoff{first: 100 * time.Millisecond, longest: 10 * time.Second, healthy: 10 * time.Second}
 }
 
-// next returns the wait after a run that was ready for the given time, which is
-// 0 if it was never ready.
+// next returns the wait after a run that was ready for a time; 0 means that it was
+// never ready.
 func (b *backoff) next(ready time.Duration) time.Duration {
 	if ready >= b.healthy {
 		b.failed = 0

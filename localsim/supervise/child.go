@@ -36,8 +36,8 @@ type Child struct {
 	Started func(pid int) error
 	// Output gets what the process prints, except its address.
 	Output io.Writer
-	// Address is what it is asked to listen on; with port 0, or if it is empty, any
-	// will do.
+	// Address is the host:port on which the process is asked to listen; port 0 or
+	// an empty Address allows any.
 	Address string
 	// HelloTimeout bounds the time until it prints its address.
 	HelloTimeout time.Duration
@@ -56,7 +56,7 @@ func StartChild(ctx context.Context, child Child) (Instance, error) {
 	}
 	cmd.Stdout, cmd.Stderr = &c.output.stdout, &c.output.stderr
 	cmd.SysProcAttr = childAttributes(cmd.SysProcAttr)
-	// Children of the process may hold the pipes open for longer.
+	// Do not wait for children of the process that hold its pipes open.
 	cmd.WaitDelay = time.Second
 	meter := cmp.Or(child.Meter, &Meter{})
 	var began time.Time
@@ -87,8 +87,8 @@ func StartChild(ctx context.Context, child Child) (Instance, error) {
 	return c, nil
 }
 
-// check says what is wrong with the address that a process has printed, which was
-// asked to listen on another; port 0 is any.
+// check returns an error if the address that a process has printed differs from the
+// one that it was asked to listen on; port 0 allows any port.
 func (h *hello) check(asked string) error {
 	for _, address := range []string{h.Addr, cmp.Or(h.Control, h.Addr)} {
 		_, port, err := net.SplitHostPort(address)
@@ -196,11 +196,11 @@ func newChildOutput(forward io.Writer) *childOutput {
 	return o
 }
 
-// A hello is the line in which a process prints where it listens.
+// A hello is the line in which a process prints its addresses.
 type hello struct {
 	Addr string `json:"addr"`
-	// Control is where /admin and /readyz are reached past a full accept queue;
-	// empty means at Addr.
+	// Control is the host:port of /admin and /readyz, which a full accept queue
+	// does not block; empty means Addr.
 	Control string `json:"control"`
 	// at is when the line came.
 	at time.Time
@@ -212,8 +212,8 @@ func parseHello(line []byte) (hello, bool) {
 	return h, err == nil && h.Addr != ""
 }
 
-// LastWords comes before what a process said last, in the error of one that did not
-// start.
+// LastWords introduces the last output of a process, in the error of one that did
+// not start.
 const LastWords = "its last words: "
 
 // lastWords returns the last lines on standard error, to be appended to an

@@ -36,14 +36,14 @@ func (s *streak) note(begun time.Time, failed bool) {
 	}
 }
 
-// startChecks makes the health checks of an instance until stop is called, which
-// waits for those under way.
+// startChecks makes the health checks of an instance until stop is called. stop
+// waits for the checks under way.
 func (r *Replica) startChecks(in Instance) (stop func()) {
 	if r.config.Checks == nil {
 		return func() {}
 	}
-	// The life of the replica does not end the checks: its instance is stopped
-	// then, and the caller calls stop.
+	// Do not end the checks with the life of the replica. Its instance is stopped
+	// then, and after that the caller calls stop.
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.life))
 	var checking sync.WaitGroup
 	for _, c := range r.config.Checks() {

@@ -24,8 +24,8 @@ type Helper struct {
 }
 
 // StartHelper starts a helper and waits until it prints a line, which says that it
-// is ready. It begins when Begin is called. start runs the function that starts
-// the process on the thread that it needs; started is called with its process id.
+// is ready. The helper waits for Begin. start runs the function that starts the
+// process on the thread that it needs. started is called with the process id.
 func StartHelper(ctx context.Context, cmd *exec.Cmd, start func(func() error) error, started func(pid int) error) (*Helper, error) {
 	h := &Helper{cmd: cmd, ready: make(chan struct{}), ended: make(chan struct{})}
 	var err error
@@ -71,7 +71,7 @@ func (h *Helper) Begin() error {
 // Done is closed when the helper has ended.
 func (h *Helper) Done() <-chan struct{} { return h.ended }
 
-// Failure says why a helper that is Done has ended by itself.
+// Failure returns why a helper ended by itself. Call it after Done is closed.
 func (h *Helper) Failure() error {
 	err := cmp.Or(h.err, errEnded)
 	if words := strings.TrimSpace(h.words.String()); words != "" {

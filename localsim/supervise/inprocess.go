@@ -36,7 +36,7 @@ type Server interface {
 // controlBeside, control requests have a listener of their own, so that they
 // get through while all workers are busy.
 func Serve(server Server, ln net.Listener, controlBeside bool) (Instance, error) {
-	// The instance outlives the order to start it; Terminate ends it.
+	// The instance outlives the call that starts it; Terminate ends it.
 	ctx, cancel := context.WithCancel(context.Background())
 	in := &serverInstance{address: ln.Addr().String(), cancel: cancel, ended: make(chan struct{})}
 	in.controlBase = "http://" + in.address
@@ -73,7 +73,7 @@ func serveBeside(handler http.Handler) (base string, stop func(), err error) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = server.Serve(ln) // it ends when it is closed
+		_ = server.Serve(ln) // ends by Close
 	}()
 	return "http://" + ln.Addr().String(), func() {
 		_ = server.Close()

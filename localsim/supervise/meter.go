@@ -6,22 +6,23 @@ import (
 	"time"
 )
 
-// A Usage is what the processes of a replica have taken, one after another.
+// A Usage is what the processes of a replica have used, all that ran one after
+// another.
 type Usage struct {
 	// Ended counts the processes that have ended.
 	Ended int
-	// CPU is processor time, of user and system, of all of them and of their children
-	// that have ended; Peak is the most memory that the running process has held since
-	// its start, and Resident what it holds, in bytes. They are nil where the operating
-	// system does not tell.
+	// CPU is the processor time, user and system, of all of them and of their children
+	// that have ended. Resident is the memory that the running process holds now, and
+	// Peak the most it has held since its start, in bytes. They are nil if the
+	// operating system does not tell.
 	CPU            *time.Duration
 	Resident, Peak *int64
 	// Address is how long the first process took from its start until it printed its
-	// address, Healthy until it answered that it is ready; 0 if it has not, yet.
+	// address, Healthy until it answered that it is ready; 0 if it has not yet.
 	Address, Healthy time.Duration
 }
 
-// A Meter adds up what the processes of a replica take. The zero Meter is ready.
+// A Meter adds up what the processes of a replica use. The zero Meter is ready.
 type Meter struct {
 	mu    sync.Mutex
 	first time.Time
@@ -34,7 +35,7 @@ type Meter struct {
 	born uint64
 }
 
-// started says which process has been started, and when that began.
+// started notes which process has been started, and when.
 func (m *Meter) started(pid int, at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -47,7 +48,7 @@ func (m *Meter) started(pid int, at time.Time) {
 	}
 }
 
-// told says when the process printed its address.
+// told notes when the process printed its address.
 func (m *Meter) told(at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -56,7 +57,7 @@ func (m *Meter) told(at time.Time) {
 	}
 }
 
-// Answered says that the process has just answered that it is ready.
+// Answered notes that the process has just answered that it is ready.
 func (m *Meter) Answered() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -65,7 +66,7 @@ func (m *Meter) Answered() {
 	}
 }
 
-// ended adds the account of a process that has ended.
+// ended adds what a process that has ended has used.
 func (m *Meter) ended(state *os.ProcessState) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -74,7 +75,7 @@ func (m *Meter) ended(state *os.ProcessState) {
 	m.spent += state.UserTime() + state.SystemTime()
 }
 
-// Read returns what the processes have taken until now.
+// Read returns what the processes have used until now.
 func (m *Meter) Read() Usage {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -84,7 +85,7 @@ func (m *Meter) Read() Usage {
 	}
 	now, err := readProcess(m.pid)
 	if err != nil || now.born != m.born {
-		return u // it has ended just now
+		return u // the process has just ended
 	}
 	cpu := m.spent + now.cpu
 	u.CPU, u.Resident, u.Peak = &cpu, &now.resident, &now.peak
@@ -93,7 +94,7 @@ func (m *Meter) Read() Usage {
 
 // A processAccount is what the operating system says of a process that runs.
 type processAccount struct {
-	// born is when it was started, in the system's own unit.
+	// born is when it was started, in clock ticks since boot.
 	born           uint64
 	cpu            time.Duration
 	resident, peak int64

@@ -4,8 +4,8 @@ package supervise
 
 import "errors"
 
-// readProcess says that nothing is known of a process that runs: these systems tell
-// its parent when it has ended.
+// readProcess returns an error: these systems tell a process's usage only to its
+// parent, and only after it has ended.
 func readProcess(int) (processAccount, error) {
 	return processAccount{}, errors.New("this system tells nothing of a process that runs")
 }

@@ -8,15 +8,17 @@ import (
 // errOutside says why an instance cannot be stopped.
 var errOutside = errors.New("its server was not started here") //nolint:gochecknoglobals // a sentinel
 
-// An outsideInstance is a server that others run; to end it is to leave it alone.
+// An outsideInstance is a server that this program has not started. To end the
+// instance does not end the server.
 type outsideInstance struct {
 	address string
 	left    chan struct{}
 	leave   sync.Once
 }
 
-// Attach returns an instance for a server that others run at host:port. It has no
-// control, and ends only when it is terminated, which the server does not notice.
+// Attach returns an instance for a server at host:port that this program has not
+// started. It has no control target. It ends only by Terminate, which the server
+// does not notice. It refuses Kill, Pause and Resume.
 func Attach(address string) Instance {
 	return &outsideInstance{address: address, left: make(chan struct{})}
 }

@@ -17,8 +17,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// A Target is where the /admin of a replica is reached: over the network or, if
-// the replica runs in this process, at its handler.
+// A Target says how to reach the /admin of a replica: over the network or, if the
+// replica runs in this process, by its handler.
 type Target struct {
 	Base    string
 	Handler http.Handler
@@ -35,7 +35,7 @@ type Instance interface {
 	// Done is closed when the instance has ended; Err says why from then on.
 	Done() <-chan struct{}
 	Err() error
-	// Terminate asks it to end in order, Kill ends it at once.
+	// Terminate asks it to end cleanly, Kill ends it at once.
 	Terminate()
 	Kill() error
 	// Pause stops it without ending it, until Resume.
@@ -78,10 +78,10 @@ type Config struct {
 	// Changed is called with the replica after each change of its state, in
 	// order. It must neither block nor call the replica. It may be nil.
 	Changed func(runner.Replica)
-	// Silent says that instances tell no figures; see runner.Replica.
+	// Silent says that instances give no figures; see runner.Replica.
 	Silent bool
-	// Grace is how long an instance may take to end in order. Hurry is closed
-	// to cut that short.
+	// Grace is how long an instance may take to end cleanly. Hurry is closed to cut
+	// that short.
 	Grace time.Duration
 	Hurry <-chan struct{}
 	// Address is the host:port of every instance if Known is set; otherwise the
@@ -303,7 +303,7 @@ func (r *Replica) openOutageLocked() *Outage {
 	return nil
 }
 
-// changedLocked tells of a change.
+// changedLocked calls Changed, if it is set.
 func (r *Replica) changedLocked() {
 	if r.config.Changed != nil {
 		r.config.Changed(r.snapshotLocked())
@@ -366,7 +366,8 @@ func (r *Replica) addOutageLocked(event Outage) {
 // KillWait is how long the system may take to end a killed instance.
 const KillWait = 5 * time.Second
 
-// end ends the instance, in order if it does so within the grace.
+// end ends the instance. It kills an instance that has not ended cleanly within the
+// grace.
 func (r *Replica) end(in Instance) {
 	in.Terminate()
 	grace := time.NewTimer(r.config.Grace)
@@ -464,7 +465,7 @@ func (r *Replica) Thaw(in Instance) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.unready {
-		// It is ready when its health check says so.
+		// The replica becomes ready again when its health check succeeds.
 		r.setStateLocked(runner.Unready)
 		r.changedLocked()
 		return nil
@@ -473,7 +474,7 @@ func (r *Replica) Thaw(in Instance) error {
 	return nil
 }
 
-// Snapshot tells what the replica is now.
+// Snapshot returns the present state of the replica.
 func (r *Replica) Snapshot() runner.Replica {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -551,7 +552,7 @@ func (r *Replica) OutageCount() int {
 	return len(r.outages)
 }
 
-// HasRecovered reports whether an outage after the first so many has ended.
+// HasRecovered reports whether an outage after the first before outages has ended.
 func (r *Replica) HasRecovered(before int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -560,8 +561,8 @@ func (r *Replica) HasRecovered(before int) bool {
 	return !away
 }
 
-// Left names what could not be ended, once Ended is closed; empty means
-// nothing.
+// Left names what could not be ended; empty means nothing. Call it after Ended is
+// closed.
 func (r *Replica) Left() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -33,8 +33,8 @@ func pauseProcess(p *os.Process) error {
 func resumeProcess(p *os.Process) error    { return p.Signal(syscall.SIGCONT) }
 func terminateProcess(p *os.Process) error { return p.Signal(syscall.SIGTERM) }
 
-// killGroup ends what a process that has ended has left in its group, such as the
-// server that a script has started and not waited for.
+// killGroup kills the processes that a process left in its group when it ended,
+// such as a server for whose end a script did not wait.
 func killGroup(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) }
 
 // ignoreDone drops the error of a signal to a process that has ended.

@@ -32,8 +32,8 @@ func childAttributes(a *syscall.SysProcAttr) *syscall.SysProcAttr {
 	if a == nil {
 		a = &syscall.SysProcAttr{}
 	}
-	// A process group of its own, so that Ctrl-C reaches only this program,
-	// which then ends the others in order.
+	// A process group of its own, so that Ctrl-C reaches only this program, which
+	// then ends the others cleanly.
 	a.CreationFlags |= syscall.CREATE_NEW_PROCESS_GROUP
 	return a
 }

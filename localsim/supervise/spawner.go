@@ -24,7 +24,7 @@ func NewSpawner() *Spawner {
 	return s
 }
 
-// Do runs f on the thread and waits for it.
+// Do runs f on the thread and returns its error.
 func (s *Spawner) Do(f func() error) error {
 	done := make(chan error, 1)
 	s.orders <- func() { done <- f() }

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// hasStopped reports whether every thread of the process has stopped, or there
-// is not a such process.
+// hasStopped reports whether every thread of the process has stopped, or there is
+// no such process.
 func hasStopped(pid int) bool {
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
 	for _, path := range threads {

@@ -24,12 +24,12 @@ type calling struct {
 	counts  *callee
 	under   []int32 // attempts
 	timer   des.Timer
-	// waits says that another request makes the call, told how that has ended.
+	// waits says that another request makes the call; told is how that ended.
 	waits bool
 	told  exec.Event
 }
 
-// failure is why an attempt has no answer.
+// failure says why an attempt has no answer.
 type failure uint8
 
 const (
@@ -45,7 +45,7 @@ const (
 	unpooled
 )
 
-// class is that of an attempt that ended so.
+// class returns the class of an attempt with this failure.
 func (f failure) class() outcome.Class {
 	switch f {
 	case late:
@@ -61,7 +61,7 @@ func (f failure) class() outcome.Class {
 	}
 }
 
-// The errors that texts tell of attempts without an answer.
+// The errors of attempts without an answer, for texts.
 //
 //nolint:gochecknoglobals // sentinels
 var (
@@ -73,15 +73,15 @@ var (
 	errMalformed = fmt.Errorf("%w: it is no JSON", outcome.ErrMalformed)
 )
 
-// An errorStatus is the error of an answer with an error status. Its text is made
-// when it is asked for.
+// An errorStatus is the error of an answer with an error status. It makes its text
+// only when asked for it.
 type errorStatus int
 
 func (s errorStatus) Error() string {
 	return fmt.Sprintf("it answered %d %s", int(s), http.StatusText(int(s)))
 }
 
-// reason is why the load has no answer.
+// reason returns the reason, for the load, of a failure.
 func (f failure) reason() outcome.Reason {
 	switch f {
 	case refused:
@@ -122,11 +122,11 @@ func (f failure) err() error {
 	return nil
 }
 
-// An attempt is one request that somebody waits for: a call of a service, or the
-// load.
+// An attempt is one request for which a call of a service, the load or a health
+// check waits.
 type attempt struct {
-	// call sent it, or, if that is -1, the job of the load; or, if that is -1, too,
-	// the health check before this number.
+	// call is the call that sent it. If call is -1, job of the load did; if job is
+	// -1, too, the health check check-1 did.
 	call, job, check int32
 	// id is that of the request.
 	id     string
@@ -134,28 +134,29 @@ type attempt struct {
 	// from and to are replicas; from is -1 for the load.
 	from, to int32
 	// served is the request at the server, if its generation is servedGen; -1 if
-	// there is none any more.
+	// there is none.
 	served    int32
 	servedGen uint32
 	timer     des.Timer
 	connected bool
 	fresh     bool
-	// woke says that the processors were idle when the load sent it, or the request that
-	// led to it.
+	// woke says that the processors were idle when the load sent this request, or the
+	// request from which it follows.
 	woke     bool
 	synTries int
 	// incarnation is that of the callee when the connection was made.
 	incarnation int
 	failure     failure
 	response    response
-	// breaks is when a fault breaks the connection, breaksAs what the client sees.
+	// breaks is the timer at which a fault breaks the connection, breaksAs what the
+	// client then sees.
 	breaks   des.Timer
 	breaksAs failure
 	hop      *hop
 	// began is when it was sent.
 	began time.Duration
 	trace *trace
-	// storing is what calls of data stores have beside.
+	// storing is the additional state of a call of a data store.
 	storing storing
 }
 
@@ -178,7 +179,8 @@ func (w *world) makeCall(strand int32, op *behave.Op) {
 	w.stepCall(i, c.machine.Begin(s.branch, op, w.now()))
 }
 
-// designated is the service that a chain designates, which is no data store.
+// designated returns the service that a chain designates. It must not be a data
+// store.
 func (w *world) designated(name string) (int32, bool) {
 	i := w.index(name)
 	if i < 0 {
@@ -196,7 +198,7 @@ func (w *world) callRouteFails(i int32) {
 	w.next(strand, exec.Event{Kind: exec.Called, Class: outcome.ConnectionError, Err: fmt.Errorf("designation %q is not a service of system %q", c.op.Route.Designation, w.exp.System.Name)})
 }
 
-// stepCall does what the machine of a call says.
+// stepCall carries out an action of a call's machine.
 func (w *world) stepCall(i int32, a exec.Action) {
 	c := w.callings.at(i)
 	for {
@@ -252,7 +254,7 @@ func (w *world) goneCall(c *calling) bool {
 	return w.gone(w.servings.at(w.strands.at(c.strand).serving))
 }
 
-// endCall counts a call, and tells the branch how it ended.
+// endCall counts a call that has ended, and tells the branch.
 func (w *world) endCall(i int32) {
 	c := w.callings.at(i)
 	w.k.Cancel(c.timer)
@@ -264,7 +266,7 @@ func (w *world) endCall(i int32) {
 	c.counts.latency.Add(c.machine.Took(), 1)
 	sv := w.servings.at(w.strands.at(c.strand).serving)
 	switch {
-	case e.Shared: // nothing happened to it
+	case e.Shared: // another request made the call
 	case c.machine.Sent() == 0:
 		w.note(sv, span.NotSent, c.counts.name, string(e.Class))
 	case e.Class == outcome.BreakerOpen:
@@ -287,8 +289,8 @@ func (w *world) endCall(i int32) {
 	w.next(strand, e)
 }
 
-// attempt sends the n-th request of a call. If nothing is sent, it returns how
-// the attempt has ended.
+// attempt sends the n-th request of a call. If it sends nothing, it returns how the
+// attempt ended.
 func (w *world) attempt(i int32, n int) (e exec.Event, sent bool) {
 	c := w.callings.at(i)
 	s := w.strands.at(c.strand)
@@ -304,7 +306,7 @@ func (w *world) attempt(i int32, n int) (e exec.Event, sent bool) {
 		m.endpoint = service.targets[op.Call.Site]
 	} else {
 		choice = callee.replicas
-		replicas = min(len(choice), 1) // the chain names one
+		replicas = min(len(choice), 1) // the chain names one replica
 		m.chain, m.chainKey = op.Route, sv.message.chainKey
 		m.bytes = 200
 	}
@@ -396,7 +398,7 @@ func (w *world) requestSent(i int32, at time.Duration) {
 		w.faults.request(w, i, at)
 		return
 	}
-	if sv.bound { // the data is there already
+	if sv.bound { // the server waits for the data already
 		w.k.At(at, event{arrive, i, gen})
 		return
 	}
@@ -420,7 +422,7 @@ func (w *world) answerSent(i int32, gen uint32, bytes int64) {
 	w.k.In(w.latency, event{answered, i, gen})
 }
 
-// waitOf is how long it takes until who waits for an answer goes on with it.
+// waitOf returns the time until the sender of an attempt goes on with its answer.
 func (w *world) waitOf(att *attempt) time.Duration {
 	switch {
 	case att.check > 0:
@@ -435,7 +437,7 @@ func (w *world) waitOf(att *attempt) time.Duration {
 	return w.machine.RequestWait
 }
 
-// timedOut ends an attempt whose caller has waited long enough.
+// timedOut ends an attempt at its timeout.
 func (w *world) timedOut(e event) {
 	if !w.attempts.is(e.a, e.gen) {
 		return
@@ -452,7 +454,7 @@ func (w *world) timedOut(e event) {
 	w.settle(e.a)
 }
 
-// answered is the end of an attempt: its answer is there, or its connection ends.
+// answered ends an attempt: its answer has come, or its connection has ended.
 func (w *world) answered(e event) {
 	if !w.attempts.is(e.a, e.gen) {
 		return
@@ -472,7 +474,7 @@ func (w *world) breakConn(e event) {
 	}
 }
 
-// abandon tells the server that nobody waits any longer.
+// abandon tells the server that its client has left.
 func (w *world) abandon(i int32) {
 	att := w.attempts.at(i)
 	if att.served < 0 || !w.servings.is(att.served, att.servedGen) {
@@ -502,7 +504,7 @@ func (w *world) freeAttempt(i int32) {
 	w.attempts.release(i)
 }
 
-// settle tells who waits for an attempt how it has ended.
+// settle tells the sender of an attempt how it ended.
 func (w *world) settle(i int32) {
 	att := w.attempts.at(i)
 	if att.check > 0 {
@@ -549,7 +551,7 @@ func (w *world) settle(i int32) {
 	w.stepCall(call, c.machine.Next(e))
 }
 
-// keep puts the connection of an attempt that was answered back.
+// keep puts the connection of an answered attempt back into its pool.
 func (w *world) keep(att *attempt) {
 	if att.from >= 0 {
 		w.keepConn(att.from, att.to, att.incarnation)
@@ -558,8 +560,8 @@ func (w *world) keep(att *attempt) {
 	w.clients.keepConn(att)
 }
 
-// outcomeOfRoute is that of a route of a chain, whose caller tells what it was
-// told.
+// outcomeOfRoute returns how an attempt of a chain's route ended. The caller
+// repeats the error that it was told.
 func (w *world) outcomeOfRoute(att *attempt, op *behave.Op) exec.Event {
 	e := w.outcomeOf(att, op)
 	switch reason := att.response.reason; {
@@ -571,7 +573,7 @@ func (w *world) outcomeOfRoute(att *attempt, op *behave.Op) exec.Event {
 	return e
 }
 
-// outcomeOf is how an attempt of a call has ended, as its caller sees it.
+// outcomeOf returns how an attempt of a call ended, as its caller sees it.
 func (w *world) outcomeOf(att *attempt, op *behave.Op) exec.Event {
 	e := exec.Event{Kind: exec.Answered, Now: w.now()}
 	res := &att.response
@@ -593,7 +595,7 @@ func (w *world) outcomeOf(att *attempt, op *behave.Op) exec.Event {
 	return e
 }
 
-// callTimer is the end of a pause, or the time for a hedge.
+// callTimer handles the end of a pause, or the time for a hedge.
 func (w *world) callTimer(e event) {
 	if !w.callings.is(e.a, e.gen) {
 		return
@@ -616,7 +618,7 @@ func (w *world) leaveCall(i int32) {
 	w.stepCall(i, c.machine.Next(exec.Event{Kind: exec.Left, Now: w.now()}))
 }
 
-// dropCall ends a call with its process.
+// dropCall ends a call because its process ends.
 func (w *world) dropCall(i int32) {
 	c := w.callings.at(i)
 	w.k.Cancel(c.timer)
@@ -630,8 +632,8 @@ func (w *world) dropCall(i int32) {
 	w.callings.release(i)
 }
 
-// A chainKey decides which replicas the services of a chain are: the key of the
-// arrival that sent it.
+// A chainKey is the key by which replicas for the services of a chain are chosen:
+// that of the arrival that sends the chain.
 type chainKey dist.Key
 
 // replica draws by the name under which the load finds the service.

@@ -20,7 +20,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// clients send the load, as workload/loadgen does in real time.
+// clients is the load generator in virtual time. It sends the same requests as
+// workload/loadgen.
 type clients struct {
 	w       *world
 	profile load.Profile
@@ -28,7 +29,7 @@ type clients struct {
 	mix     *load.Mix
 	report  *measure.Load
 	observe func(measure.Outcome)
-	// over is called when all phases have ended and all answers are there.
+	// over is called when all phases have ended and all answers have come.
 	over func()
 
 	// The phase under way.
@@ -50,11 +51,12 @@ type clients struct {
 	users  []user
 	wanted int
 	begun  int
-	round  uint32 // of phases, so that turns of an earlier one do nothing
+	round  uint32 // counts phases, so that turns of an earlier phase do nothing
 
 	jobs     pool[job]
 	inFlight int
-	// offered counts the requests that were to be sent, settled those that ended.
+	// offered counts the requests that were to be sent, settled those that have
+	// ended.
 	offered, settled int64
 }
 
@@ -84,7 +86,7 @@ type job struct {
 	phase, request, number int
 	intended, sentAt       time.Duration
 	arrival                dist.Key
-	worker, user           int32 // -1 if it is none's
+	worker, user           int32 // -1 if it belongs to none
 	message                message
 	who                    behave.Request
 	trace                  *trace
@@ -93,13 +95,14 @@ type job struct {
 	until                  time.Duration
 }
 
-// A source makes the requests of one entry of the mix.
+// A source makes the requests of one entry of the load's mix.
 type source struct {
 	spec    *load.Request
 	service *service
 	chain   *chain.Chain
 	message message
-	// ownID is the id that the file gives all requests; anonymous ones have none.
+	// ownID is the id that the file gives all requests; anonymous requests have no
+	// id.
 	ownID string
 }
 
@@ -217,20 +220,20 @@ func (c *clients) nextPhase() {
 	c.resize()
 }
 
-// endPhase notes the end of the phase under way.
+// endPhase notes the end of the present phase.
 func (c *clients) endPhase() {
 	c.spans[c.index] = c.w.now() - c.start
 	c.report.End(c.index, c.w.now())
 }
 
-// phaseOver is the end of a phase that has a duration.
+// phaseOver handles the end of a phase that has a duration.
 func (c *clients) phaseOver(e event) {
 	if c.sending && e.gen == c.round {
 		c.nextPhase()
 	}
 }
 
-// schedule sets the event of the next arrival.
+// schedule schedules the next arrival.
 func (c *clients) schedule() {
 	phase := &c.profile.Phases[c.index]
 	c.number = c.pacer.Index()
@@ -244,7 +247,7 @@ func (c *clients) schedule() {
 	}
 }
 
-// arrival sends the requests of an arrival of an open loop.
+// arrival handles an arrival of an open loop: it sends its requests.
 func (c *clients) arrival(e event) {
 	if !c.sending || e.gen != c.round {
 		return
@@ -330,7 +333,7 @@ func (c *clients) send(request, number int, key dist.Key, intended time.Duration
 	return true
 }
 
-// try sends a job to the next of its places.
+// try sends a job to the next of its candidate replicas.
 func (c *clients) try(i int32) {
 	j := c.jobs.at(i)
 	a, att := c.w.attempts.take()
@@ -338,7 +341,7 @@ func (c *clients) try(i int32) {
 	c.w.launch(a, j.message, j.who, c.w.hops.root, j.until)
 }
 
-// ended is the end of an attempt of the load.
+// ended handles the end of an attempt of the load.
 func (c *clients) ended(a int32) {
 	att := c.w.attempts.at(a)
 	j := c.jobs.at(att.job)
@@ -355,7 +358,7 @@ func (c *clients) ended(a int32) {
 	c.settle(job, end)
 }
 
-// settle counts how a request ended, and lets its sender go on.
+// settle counts a request that has ended, and lets its sender go on.
 func (c *clients) settle(i int32, end jobEnd) {
 	j := c.jobs.at(i)
 	now := c.w.now()
@@ -388,7 +391,7 @@ func (c *clients) count(o *measure.Outcome, sent bool) {
 	c.observe(*o)
 }
 
-// check looks whether the load is over.
+// check calls over if the load has ended.
 func (c *clients) check() {
 	if !c.sending && c.inFlight == 0 && c.over != nil {
 		over := c.over
@@ -397,7 +400,7 @@ func (c *clients) check() {
 	}
 }
 
-// stop ends the load at once. What is under way is cut off.
+// stop ends the load at once. It cuts off the requests under way.
 func (c *clients) stop() {
 	if c.index >= 0 && c.index < len(c.profile.Phases) {
 		c.endPhase()
@@ -415,7 +418,7 @@ func (c *clients) stop() {
 	c.check()
 }
 
-// resize lets users come, or go, until there are as many as the phase wants now.
+// resize adds or removes users until there are as many as the phase has now.
 func (c *clients) resize() {
 	phase := &c.profile.Phases[c.index]
 	now := c.w.now()
@@ -443,8 +446,8 @@ func (c *clients) changeUsers(e event) {
 	}
 }
 
-// joining is how long after the start of its phase a user belongs to those that
-// were there from the start.
+// joining is how long after the start of its phase a new user counts as one of the
+// first users.
 const joining = 250 * time.Millisecond
 
 // join begins the life of a user.
@@ -476,7 +479,7 @@ func (c *clients) goOn(i int32) {
 	c.ask(i)
 }
 
-// turn is the end of a user's wait.
+// turn handles the end of a user's wait.
 func (c *clients) turn(e event) {
 	if !c.sending || e.gen != c.round {
 		return
@@ -538,7 +541,7 @@ func (c *clients) after(i int32, key dist.Key) {
 	think := phase.ThinkTime(key)
 	if think <= 0 {
 		u.due = now
-		// The next event, so that a request which takes no time cannot recurse.
+		// Use an event, so that a request which takes no time does not recurse.
 		u.thinking = true
 		c.w.k.After(0, event{userTurn, i, c.round})
 		return
@@ -547,7 +550,7 @@ func (c *clients) after(i int32, key dist.Key) {
 	c.w.k.After(think, event{userTurn, i, c.round})
 }
 
-// sender is that of an attempt of the load.
+// sender returns the sender of an attempt of the load.
 func (c *clients) sender(att *attempt) *sender {
 	j := c.jobs.at(att.job)
 	if j.worker >= 0 {

@@ -6,8 +6,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 )
 
-// coalesce asks whether another request of the replica makes a call already, and
-// lets this one wait for its end if so.
+// coalesce asks whether another request of the replica makes a call already. If so,
+// this call waits for its end.
 func (w *world) coalesce(i int32, until time.Duration) (leads bool) {
 	c, gen := w.callings.at(i), w.callings.gens[i]
 	r, item := w.sharedBy(c)
@@ -22,19 +22,20 @@ func (w *world) coalesce(i int32, until time.Duration) (leads bool) {
 	return false
 }
 
-// sharedBy is the replica whose requests share a call, and the item it is for.
+// sharedBy returns the replica whose requests share a call, and the item of the
+// call.
 func (w *world) sharedBy(c *calling) (*replica, int) {
 	sv := w.servings.at(w.strands.at(c.strand).serving)
 	return w.replicas[sv.replica], w.serviceAt(sv.replica).plan.ItemOf(sv.identity.Request, c.op, 0, w.itemsOf)
 }
 
-// tellOthers tells those who wait for it how a call has ended.
+// tellOthers tells the requests that wait for a call how it ended.
 func (w *world) tellOthers(i int32, e exec.Event) {
 	c := w.callings.at(i)
 	r, item := w.sharedBy(c)
 	told := exec.Event{Kind: exec.Told, Class: e.Class, Status: e.Status, Body: e.Body, Degraded: e.Degraded, Err: e.Err}
 	if e.Fallback != nil {
-		told.Body = nil // each falls back by itself
+		told.Body = nil // each request has its own fallback
 	}
 	for _, h := range r.flights.End(c.op.Call.Site, item) {
 		if w.callings.is(h.i, h.gen) && w.callings.at(h.i).waits {

@@ -14,13 +14,13 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// serviceCounts are what a service has counted since the last sample.
+// serviceCounts are the counts of a service since the last sample.
 type serviceCounts struct {
 	codes    []codeCount
 	degraded int64
 	latency  stats.Histogram
 	cpu      time.Duration
-	// refused were turned away since then.
+	// refused counts requests that were turned away.
 	refused int64
 }
 
@@ -44,23 +44,23 @@ func (c *serviceCounts) count(res *response, took time.Duration) {
 	c.codes = append(c.codes, codeCount{res.status, 1})
 }
 
-// A callee is what a service has counted of its calls to another.
+// A callee has the counts of a service's calls to another.
 type callee struct {
-	service            int32 // -1 is outside
+	service            int32 // -1 means outside the system
 	name               string
 	outcomes, attempts [maxClasses]int64
 	fallbacks          int64
 	degraded           int64
 	latency            stats.Histogram
-	// breaker says that calls have one.
+	// breaker says that the calls have a breaker.
 	breaker bool
-	// recorded is the place of the calls in the record, from 1 on, and opened when a
-	// breaker first refused one.
+	// recorded is the place of the calls in the record, counted from 1; opened is
+	// when a breaker first refused a call.
 	recorded int
 	opened   time.Duration
 }
 
-// firstOpen is when a breaker first refused a call.
+// firstOpen returns when a breaker first refused a call.
 func (c *callee) firstOpen() time.Duration {
 	if c.opened == 0 {
 		return why.Never
@@ -71,7 +71,7 @@ func (c *callee) firstOpen() time.Duration {
 // maxClasses is at least the number of classes.
 const maxClasses = 12
 
-// classIndex is the place of a class in outcome.Classes.
+// classIndex returns the index of a class in outcome.Classes.
 func classIndex(class outcome.Class) int {
 	if class == outcome.OK {
 		return 0
@@ -79,7 +79,7 @@ func classIndex(class outcome.Class) int {
 	return max(slices.Index(outcome.Classes(), class), 0)
 }
 
-// calleeOf returns what a service counts of its calls to another.
+// calleeOf returns the counts of a service's calls to another.
 func (w *world) calleeOf(s *service, to int32) *callee {
 	if c := s.callees[to]; c != nil {
 		return c
@@ -165,7 +165,7 @@ func (w *world) callSamples(s *service) []measure.CallSample {
 	return samples
 }
 
-// take returns counts by class, and starts anew.
+// take returns counts by class, and resets them.
 func take(counts *[maxClasses]int64) map[outcome.Class]int64 {
 	m := map[outcome.Class]int64{}
 	for i, class := range outcome.Classes() {

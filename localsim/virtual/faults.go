@@ -12,7 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault/timeline"
 )
 
-// An acting fault acts now.
+// An acting is a fault that acts now.
 type acting struct {
 	id    string
 	fault fault.Fault
@@ -20,13 +20,13 @@ type acting struct {
 	since time.Duration
 	hits  int64
 	over  bool
-	// replicas are those of its target.
+	// replicas are the replicas of its target.
 	replicas []int32
-	// hanging are the branches that wait for its end.
+	// hanging are the branches that hang until it ends.
 	hanging []handle
-	// held are messages that it holds back.
+	// held are the messages that it holds back.
 	held []event
-	// lines are those of a rate, by replica and direction.
+	// lines are the lines of a rate, by replica and direction.
 	lines map[lineKey]*des.Line
 }
 
@@ -38,11 +38,11 @@ type lineKey struct {
 // A faultBoard has the faults that act now.
 type faultBoard struct {
 	running []*acting
-	// paths are those on the network and on edges.
+	// paths are the faults on the network and on edges.
 	paths []*acting
 }
 
-// A snapshot is the faults that one request sees from its beginning to its end.
+// A snapshot has the faults that one request sees from its beginning to its end.
 type snapshot struct {
 	set     *behave.FaultSet
 	running []*acting
@@ -56,10 +56,11 @@ func (s *snapshot) faultSet() *behave.FaultSet {
 	return s.set
 }
 
-// hit counts that a fault has acted, by its place from 1.
+// hit counts that a fault has acted. place counts from 1, as Op.Fault does.
 func (s *snapshot) hit(place int) { s.running[place-1].hits++ }
 
-// acting is the fault of a place; nil for one of a chain, whose place is 0.
+// acting returns the fault at a place, or nil for the fault of a chain, whose place
+// is 0.
 func (s *snapshot) acting(place int) *acting {
 	if place == 0 {
 		return nil
@@ -69,7 +70,7 @@ func (s *snapshot) acting(place int) *acting {
 
 func (s *snapshot) hangs() bool { return s != nil && s.hang }
 
-// apply lets the fault of a window act.
+// apply applies the fault of a window.
 func (b *faultBoard) apply(w *world, win *timeline.Window) {
 	f := win.Fault.WithDefaults()
 	entry, _ := fault.Lookup(f.Type)
@@ -149,7 +150,8 @@ func (b *faultBoard) pauses(replica int32) bool {
 	return slices.ContainsFunc(b.running, func(a *acting) bool { return a.fault.Type == fault.Pause && slices.Contains(a.replicas, replica) })
 }
 
-// stress puts other work beside that of replicas, or takes it away.
+// stress adds the load of a stress fault to the processors, the disk or the memory
+// of replicas; sign is 1, or -1 to remove it.
 func (b *faultBoard) stress(w *world, a *acting, sign float64) {
 	switch a.fault.Type {
 	case fault.CPUStress:
@@ -166,7 +168,7 @@ func (b *faultBoard) stress(w *world, a *acting, sign float64) {
 	}
 }
 
-// publish gives each replica the faults in services that act on it.
+// publish gives each replica the faults in the service that act on it.
 func (b *faultBoard) publish(w *world) {
 	for _, r := range w.replicas {
 		s := w.services[r.service]
@@ -194,7 +196,7 @@ func (b *faultBoard) publish(w *world) {
 	}
 }
 
-// injections lists what acts, with how often it has.
+// injections lists the acting faults with their hits.
 func (b *faultBoard) injections(w *world) []control.Injection {
 	list := make([]control.Injection, 0, len(b.running))
 	for _, a := range b.running {
@@ -220,7 +222,7 @@ func (b *faultBoard) injections(w *world) []control.Injection {
 	return list
 }
 
-// callersOf are the replicas that a fault of type unreachable acts in.
+// callersOf returns the replicas in which a fault of type unreachable acts.
 func (w *world) callersOf(a *acting) (replicas []int32) {
 	for _, s := range w.services {
 		t := a.fault.Target

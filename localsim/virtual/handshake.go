@@ -6,31 +6,32 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 )
 
-// Connections to a service whose workers are bound to connections wait in the
-// accept queue of the system, as Linux keeps it (net/ipv4/tcp_input.c,
-// tcp_minisocks.c). A first packet that finds the queue full is dropped, and sent
-// again. One that finds room is answered, and its client believes to be
-// connected; but whether the connection is let in is decided by the packet that
-// comes next. First packets that are sent again come in batches, since timers of
-// the kernel fire together: all find the same room, and most of them are too
-// many. Such a connection is half open: its request is lost, and sent again with
-// growing pauses, while the server answers the first packet again.
+// If workers are bound to connections, connections wait in the accept queue, which
+// this file models as Linux keeps it (net/ipv4/tcp_input.c, tcp_minisocks.c). A
+// first packet that finds the queue full is dropped, and sent again. One that finds
+// room is answered, so its client takes itself for connected; but only the next
+// packet decides whether the connection is accepted. Repeated first packets come in
+// batches, because timers of the kernel fire together: all of them find the same
+// room, and most are too many. A connection that is too many is half open: its
+// request is lost, and sent again with growing pauses, while the server answers the
+// first packet again.
 
 const (
-	// dataWait is until a lost request is sent again for the first time (a tail loss
-	// probe), lostWait for the second time; it doubles then.
+	// dataWait is the wait before a lost request is sent again for the first time (a
+	// tail loss probe), lostWait before the second time; then it doubles.
 	dataWait, lostWait = 200 * time.Millisecond, 620 * time.Millisecond
-	// answerWait is until the server answers a first packet again; doubles.
+	// answerWait is the wait before the server answers a first packet again; then
+	// it doubles.
 	answerWait = time.Second
 	// maxAnswers is tcp_synack_retries.
 	maxAnswers = 5
-	// jiffy is that of a kernel with 250 Hz.
+	// jiffy is the tick of a kernel with 250 Hz.
 	jiffy = 4 * time.Millisecond
 )
 
-// synWait is how long a client waits after the n-th packet that opens a connection
-// before it sends another: one second five times, then doubling (Linux since 6.5,
-// tcp_syn_linear_timeouts).
+// synWait returns how long a client waits after the n-th packet that opens a
+// connection before it sends another: one second five times, then doubling (Linux
+// since 6.5, tcp_syn_linear_timeouts).
 func synWait(n int) time.Duration {
 	if n <= 5 {
 		return time.Second
@@ -38,9 +39,8 @@ func synWait(n int) time.Duration {
 	return time.Second << min(n-5, 6)
 }
 
-// fires is when a timer of the kernel fires that is set for a moment from now on:
-// the longer it runs, the coarser is the wheel on which it waits
-// (kernel/time/timer.c).
+// fires returns when a timer of the kernel fires. The longer the timer runs, the
+// coarser is the wheel on which it waits (kernel/time/timer.c).
 func fires(now, wait time.Duration) time.Duration {
 	grain := jiffy
 	for level := 63 * jiffy; wait >= level && grain < jiffy<<24; level <<= 3 {
@@ -49,15 +49,15 @@ func fires(now, wait time.Duration) time.Duration {
 	return (now + wait + grain - 1).Truncate(grain)
 }
 
-// reachAccept is a connection at the accept queue of a service whose workers are
-// bound to connections.
+// reachAccept handles a connection that reaches the accept queue of a service whose
+// workers are bound to connections.
 func (w *world) reachAccept(e event) {
 	sv, att, r := w.opening(e)
 	if sv == nil {
 		return
 	}
 	if r.accept.Full() {
-		// The system drops it, and the client's sends it again.
+		// The server drops the packet, and the client sends it again.
 		w.refuse(w.services[r.service])
 		att.synTries++
 		w.k.At(fires(w.now(), synWait(att.synTries)), event{reachAccept, e.a, e.gen})
@@ -73,18 +73,18 @@ func (w *world) reachAccept(e event) {
 	w.letIn(e.a)
 }
 
-// opening is a connection that is being made, with who makes it and its server;
-// nil if it is over.
+// opening returns a connection that is being made, with its attempt and its server,
+// or nil if it is over.
 func (w *world) opening(e event) (*serving, *attempt, *replica) {
 	if !w.servings.is(e.a, e.gen) {
 		return nil, nil, nil
 	}
 	sv := w.servings.at(e.a)
-	if sv.state != onTheWay && sv.state != halfOpen { // another packet has made it
+	if sv.state != onTheWay && sv.state != halfOpen { // another packet has opened it
 		return nil, nil, nil
 	}
 	r := w.replicas[sv.replica]
-	if !w.waits(sv) { // it has given up before it was connected
+	if !w.waits(sv) { // the client has given up before it was connected
 		w.forgetOpening(e.a)
 		return nil, nil, nil
 	}
@@ -99,7 +99,7 @@ func (w *world) opening(e event) (*serving, *attempt, *replica) {
 		return nil, nil, nil
 	}
 	if r.paused && r.accept.Free() > 0 {
-		// Nobody accepts; the kernel lets the connection wait.
+		// The process is paused, so the connection waits in the kernel.
 		r.parked = append(r.parked, e)
 		att.connected = true
 		return nil, nil, nil
@@ -107,7 +107,7 @@ func (w *world) opening(e event) (*serving, *attempt, *replica) {
 	return sv, att, r
 }
 
-// letIn puts a connection into the accept queue, which has room.
+// letIn puts a connection into the accept queue, which must have room.
 func (w *world) letIn(i int32) {
 	sv := w.servings.at(i)
 	r := w.replicas[sv.replica]
@@ -120,8 +120,9 @@ func (w *world) letIn(i int32) {
 	sv.state = queued
 }
 
-// dataAgain is the request on a connection that the server may not have let in.
-// It comes with the acknowledgement that lets it in if there is room.
+// dataAgain handles the request on a connection that may be half open. It comes
+// with the acknowledgement by which the server accepts the connection if there is
+// room.
 func (w *world) dataAgain(e event) {
 	sv, _, r := w.opening(e)
 	if sv == nil {
@@ -134,7 +135,8 @@ func (w *world) dataAgain(e event) {
 	}
 	w.refuse(w.services[r.service])
 	if sv.dataTries == 0 && r.remembered < r.backlog {
-		// Beyond that the server answers with a cookie, and remembers nothing.
+		// Beyond the backlog the server answers with a SYN cookie, and remembers
+		// nothing.
 		sv.remembered = true
 		r.remembered++
 		w.k.At(fires(w.now(), answerWait), event{answerAgain, e.a, e.gen})
@@ -148,9 +150,9 @@ func (w *world) dataAgain(e event) {
 	w.k.At(sv.dataAt, event{dataAgain, e.a, e.gen})
 }
 
-// answerAgain is a server that answers a first packet again. Its client
-// acknowledges that, which makes the connection without a request if there is room
-// now: a worker that takes it waits until the request is sent again.
+// answerAgain handles the moment at which a server answers a first packet again.
+// The client's acknowledgement opens the connection, without a request, if there is
+// room now; its worker then waits until the request is sent again.
 func (w *world) answerAgain(e event) {
 	sv, _, r := w.opening(e)
 	if sv == nil || !sv.remembered {
@@ -168,7 +170,7 @@ func (w *world) answerAgain(e event) {
 	w.k.At(fires(w.now(), answerWait<<sv.answers), event{answerAgain, e.a, e.gen})
 }
 
-// forgetAnswers takes a connection from those whose first packet the server
+// forgetAnswers removes a connection from those whose first packet the server
 // remembers.
 func (w *world) forgetAnswers(sv *serving) {
 	if sv.remembered {
@@ -183,8 +185,8 @@ func (w *world) forgetOpening(i int32) {
 	w.freeServing(i)
 }
 
-// accept gives a connection its worker, which reads the request as soon as it is
-// there, if it is there before its patience ends.
+// accept gives a connection its worker. The worker reads the request when it comes,
+// unless the worker's patience ends before.
 func (w *world) accept(i int32, worker int) {
 	sv := w.servings.at(i)
 	sv.state, sv.bound, sv.worker = accepted, true, worker
@@ -196,7 +198,7 @@ func (w *world) accept(i int32, worker int) {
 	w.requestSent(i, at)
 }
 
-// headerOver closes a connection on which no request has come.
+// headerOver closes a connection whose request has not come in time.
 func (w *world) headerOver(e event) {
 	if !w.servings.is(e.a, e.gen) || w.parks(w.servings.at(e.a).replica, e) {
 		return

@@ -11,33 +11,33 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// A healthCheck is one of the probes of a replica, made as this machine's
-// supervisor makes it: a tick each period, and a tick that comes during a check
-// begins the next one right after it.
+// A healthCheck is a probe of a replica, made as localsim/supervise makes it: a
+// tick each period begins a check. A tick that comes during a check begins the next
+// check right after it.
 type healthCheck struct {
 	topology.Probe
 	replica  int32
 	liveness bool
-	// round counts the lives of the process, so that what belongs to an earlier one
-	// does nothing.
+	// round counts the lives of the process, so that events of an earlier life do
+	// nothing.
 	round uint32
-	// Under way is a check that began at begun; attempt is its request, if it sends
-	// one, and due says that a tick has come meanwhile.
+	// underWay says that a check is under way, which began at begun. attempt is its
+	// request, if it sends one. due says that a tick has come meanwhile.
 	underWay, due bool
 	begun         time.Duration
 	attempt       int32
 	timer         des.Timer
 	// sent counts the requests of checks.
 	sent int
-	// failed and succeeded count checks in a row; since is when the first of those
-	// that failed began.
+	// failed and succeeded count checks in a row; since is when the first of the
+	// failed ones began.
 	failed, succeeded int
 	since             time.Duration
 }
 
-// addChecks adds the probes of a replica that can fail. The control port, which a
-// probe without a path asks, answers as long as the process is not paused, and a
-// pause counts for readiness alone.
+// addChecks adds the probes of a replica that can fail. A probe without a path asks
+// the control port, which fails only during a pause, and a pause counts only for
+// readiness.
 func (w *world) addChecks(i int32, t *topology.Service) {
 	r := w.replicas[i]
 	for _, c := range []healthCheck{{Probe: t.ReadinessProbe()}, {Probe: t.LivenessProbe(), liveness: true}} {
@@ -74,7 +74,7 @@ func (w *world) stopChecks(i int32) {
 	}
 }
 
-// checkTick is the moment of a check.
+// checkTick handles the tick of a check.
 func (w *world) checkTick(e event) {
 	c := w.checks[e.a]
 	if c.round != e.gen {
@@ -88,8 +88,8 @@ func (w *world) checkTick(e event) {
 	w.beginCheck(e.a)
 }
 
-// beginCheck asks. A process that is paused takes the connection, and answers when
-// it goes on.
+// beginCheck begins a check. A paused process accepts its connection, and answers
+// when it goes on.
 func (w *world) beginCheck(k int32) {
 	c := w.checks[k]
 	c.underWay, c.due, c.begun = true, false, w.now()
@@ -103,8 +103,8 @@ func (w *world) beginCheck(k int32) {
 	}
 }
 
-// sendCheck sends the request of a check. It takes a new connection, since a kept
-// one would hide that new ones are refused, and no fault on the way acts on it.
+// sendCheck sends the request of a check over a new connection, because a kept one
+// would hide that new ones are refused. No fault on the way acts on it.
 func (w *world) sendCheck(k int32) {
 	c := w.checks[k]
 	i, att := w.attempts.take()
@@ -119,8 +119,7 @@ func (w *world) sendCheck(k int32) {
 	w.launch(i, m, behave.Request{ID: id}, w.hops.root, w.now()+c.Timeout.Std())
 }
 
-// checkAnswered is the end of the request of a check: any status from 200 to 399
-// is good.
+// checkAnswered handles the answer to a check: any status from 200 to 399 is good.
 func (w *world) checkAnswered(i int32) {
 	att := w.attempts.at(i)
 	k := att.check - 1
@@ -130,14 +129,14 @@ func (w *world) checkAnswered(i int32) {
 	w.endCheck(k, good)
 }
 
-// checkOver is the end of the time for a check that got no answer.
+// checkOver handles the timeout of a check.
 func (w *world) checkOver(e event) {
 	if c := w.checks[e.a]; c.round == e.gen && c.underWay {
 		w.endCheck(e.a, false)
 	}
 }
 
-// answerChecks lets a process that goes on answer the checks that wait for it.
+// answerChecks answers, when a paused process goes on, the checks that wait for it.
 func (w *world) answerChecks(i int32) {
 	for _, k := range w.replicas[i].checks {
 		if c := w.checks[k]; c.underWay && c.Path == "" {
@@ -146,7 +145,8 @@ func (w *world) answerChecks(i int32) {
 	}
 }
 
-// endCheck counts a check, and does what its threshold says.
+// endCheck counts a check. If a threshold is reached, it changes the readiness of
+// the replica or restarts it.
 func (w *world) endCheck(k int32, good bool) {
 	c := w.checks[k]
 	w.k.Cancel(c.timer)
@@ -178,8 +178,8 @@ func (w *world) endCheck(k int32, good bool) {
 	}
 }
 
-// becomeUnready notes that the readiness of a replica has failed since a moment.
-// Callers leave it out.
+// becomeUnready notes that the readiness of a replica has failed since a moment, so
+// that callers do not choose it.
 func (w *world) becomeUnready(r *replica, since time.Duration) {
 	if r.unready {
 		return
@@ -203,7 +203,7 @@ func (w *world) becomeHealthy(r *replica) {
 	w.readinessChanged(r)
 }
 
-// restartHung ends a process that does not answer, and starts it again.
+// restartHung ends a process that does not answer, and restarts it.
 func (w *world) restartHung(c *healthCheck) {
 	r := w.replicas[c.replica]
 	if r.state != up {
@@ -214,8 +214,8 @@ func (w *world) restartHung(c *healthCheck) {
 	w.end(c.replica, false)
 }
 
-// readinessChanged works out anew which replicas the callers of a service choose
-// from: those that are ready as far as checks tell, or all where none is.
+// readinessChanged updates the replicas from which callers of a service choose:
+// those that checks find ready, or all if there are none.
 func (w *world) readinessChanged(r *replica) {
 	w.replicasChanged = true
 	s := w.services[r.service]

@@ -16,13 +16,15 @@ type jobEnd struct {
 	result.FailureKind
 	status int
 	bytes  int64
-	// degraded says that parts of a good answer are not what they should be.
+	// degraded says that parts of a good answer are missing or replaced.
 	degraded bool
-	// text is that of an example; empty if the report has one of this kind.
+	// text is the text of an example, or empty if the report has an example of this
+	// kind already.
 	text string
 }
 
-// endOf is what the load sees of an attempt that sent a request, or a chain.
+// endOf returns how an attempt of the load ended; tree is the chain that it sent,
+// or nil.
 func (c *clients) endOf(att *attempt, tree *chain.Chain) jobEnd {
 	e := jobEnd{status: att.response.status, bytes: att.response.bytes, degraded: att.response.degraded > 0}
 	var text func() string
@@ -57,7 +59,7 @@ func (c *clients) endOf(att *attempt, tree *chain.Chain) jobEnd {
 	return e
 }
 
-// ofStatus is the kind of failure of an answer with an error status.
+// ofStatus returns the kind of failure of an answer with an error status.
 func ofStatus(status int) result.FailureKind {
 	return result.FailureKind{Class: outcome.HTTPError, Reason: outcome.OfStatusReason(status)}
 }
@@ -68,7 +70,8 @@ type routeDocument struct {
 	document *chain.Response
 }
 
-// document is the answer to a chain if a hop did not end well; nil if all did.
+// document returns the answer to a chain if a hop did not end well, or nil if all
+// hops did.
 func (sv *serving) document() *chain.Response {
 	noted := sv.machine.Noted()
 	if len(noted) == 0 && len(sv.below) == 0 {
@@ -87,7 +90,7 @@ func (sv *serving) document() *chain.Response {
 	return r
 }
 
-// answeredWell is the answer to a chain of which every hop ended well.
+// answeredWell returns the answer to a chain of which every hop ended well.
 func answeredWell(c *chain.Chain) *chain.Response {
 	r := &chain.Response{}
 	for _, route := range c.Routes {

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// serviceOf is the service that an event is about, if one is.
+// serviceOf returns the name of the service to which an event belongs, if there is
+// one.
 func (w *world) serviceOf(e event) string {
 	replica := int32(-1)
 	switch e.kind {
@@ -48,7 +49,8 @@ func (w *world) tooMany() {
 	w.err = fmt.Errorf("stopping at %s of virtual time: more than %d requests are under way, the limit, %d of them to service %q; bound its queue, or lower the load", w.now(), w.limits.Requests, counts[most], w.services[most].name)
 }
 
-// checkBooks holds the run to what must be true of every run.
+// checkBooks returns an error if the counts of the run contradict each other, which
+// would be a mistake in this package.
 func (r *running) checkBooks() error {
 	c := &r.clients
 	if c.offered != c.settled+int64(c.inFlight) {
@@ -80,7 +82,7 @@ func (r *running) checkBooks() error {
 	return nil
 }
 
-// come and go count the requests that are in a service.
+// come and go count the requests in a service.
 func (w *world) come(s *service) {
 	s.settleArea(w.now())
 	s.present++
@@ -98,7 +100,7 @@ func (s *service) settleArea(now time.Duration) {
 	s.areaAt = now
 }
 
-// area is the integral of the number of requests over time.
+// area returns the integral, over time, of the number of requests in a service.
 func (s *service) area(w *world) float64 {
 	s.settleArea(w.now())
 	return s.areaSum

@@ -12,8 +12,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/span"
 )
 
-// A logger writes the lines that real services log, with virtual times. A nil one
-// writes none.
+// A logger writes the lines that real services would log, with virtual times. A nil
+// logger writes none.
 type logger struct {
 	system   string
 	requests bool
@@ -79,7 +79,7 @@ func (w *world) logServed(sv *serving, res *response) {
 }
 
 // logFault writes that the replicas of a fault inside services have been told of it,
-// or that it is over. How often it has acted on each of them is not counted here.
+// or that it is over. The number of hits on each replica is not known here.
 func (w *world) logFault(a *acting, over bool) {
 	if w.logger == nil || a.layer != fault.InService && a.layer != fault.InStore {
 		return

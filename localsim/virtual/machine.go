@@ -10,8 +10,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// Calibrated is a machine with the costs that were measured on a real one. What a
-// calibration does not say is as usual.
+// Calibrated returns a machine with the costs that were measured on a real one.
+// Costs that the calibration does not have keep their defaults.
 func Calibrated(c *calibration.Calibration) Machine {
 	costs := &c.Costs
 	m := Machine{
@@ -35,12 +35,13 @@ func Calibrated(c *calibration.Calibration) Machine {
 	return m
 }
 
-// CostsOf tells results of a calibration.
+// CostsOf returns the note of a calibration for results.
 func CostsOf(c *calibration.Calibration) *result.Costs {
 	return &result.Costs{Of: c.ID(), Measured: c.Date, Machine: c.Where()}
 }
 
-// measured is a time that was measured: of nothing, too, which is no default.
+// measured returns a measured time. A measured 0 becomes negative, because 0 means
+// the default.
 func measured(seconds float64) time.Duration {
 	if d := time.Duration(math.Round(seconds * 1e9)); d > 0 {
 		return d
@@ -48,11 +49,11 @@ func measured(seconds float64) time.Duration {
 	return -1
 }
 
-// Lateness is by how much sleeps are late: quantiles in rising order, of which the
-// first has share 0 and the last share 1.
+// Lateness is the distribution of how late sleeps are: quantiles in rising order,
+// from share 0 to share 1.
 type Lateness []Late
 
-// Late says that a share of all sleeps is at most so late.
+// Late is a quantile: this share of all sleeps is at most so late.
 type Late struct {
 	Share float64
 	By    time.Duration
@@ -61,11 +62,12 @@ type Late struct {
 // draw returns the lateness of one sleep.
 func (l Lateness) draw(k dist.Key) time.Duration { return l.at(k.Float64()) }
 
-// at is the quantile of a share. Between two that are known it rises evenly.
+// at returns the quantile of a share, interpolated linearly between the known ones.
 func (l Lateness) at(u float64) time.Duration {
 	for i := 1; i < len(l); i++ {
 		if low, high := l[i-1], l[i]; u < high.Share {
-			// Conversions keep processors from rounding once where others round twice.
+			// The conversions prevent fused operations, which some processors round
+			// differently.
 			part := (float64(u) - low.Share) / float64(high.Share-low.Share)
 			return low.By + time.Duration(float64(part*float64(high.By-low.By)))
 		}
@@ -73,7 +75,7 @@ func (l Lateness) at(u float64) time.Duration {
 	return l[len(l)-1].By
 }
 
-// late is by how much the next sleep of a request is late.
+// late returns by how much the next sleep of a request is late.
 func (w *world) late(sv *serving) time.Duration {
 	if len(w.machine.Lateness) == 0 {
 		return w.machine.SleepLate

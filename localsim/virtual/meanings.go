@@ -11,12 +11,12 @@ import (
 // A Meaning says what a type of fault does in virtual time.
 type Meaning struct {
 	Type fault.Type
-	// Text is what it does; Refused says, in its place, why it is refused.
+	// Text says what it does. Instead, Refused says why it is refused.
 	Text, Refused string
 }
 
-// Meanings lists all types of faults in the order of the vocabulary. The table of
-// docs/virtual.md is made of it.
+// Meanings lists the meaning of each type of fault in the order of the vocabulary.
+// It is the table in docs/virtual.md.
 func Meanings() []Meaning {
 	const bytes = "has no meaning in virtual time, which knows messages and no bytes; use --on local"
 	return []Meaning{
@@ -74,8 +74,8 @@ func Meanings() []Meaning {
 	}
 }
 
-// CanInject says why a fault has no meaning in virtual time; nil means that it
-// has one.
+// CanInject returns why a fault has no meaning in virtual time, or nil if it has
+// one.
 func CanInject(e *experiment.Experiment, f *fault.Fault) error {
 	if err := f.Validate().Err(); err != nil {
 		return err

@@ -9,15 +9,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 )
 
-// Faults on the way act on messages: a request, or an answer. As with the gates
-// of local runs, they do not delay the opening of a connection, and what they
-// hold back goes out when they end.
+// Faults on the way act on messages: a request, or an answer. As with gates on this
+// machine, they do not delay the opening of a connection, and messages that they
+// hold back go on when they end.
 
-// headBytes is about what a message has beside its body.
+// headBytes is about the size in bytes of a message without its body.
 const headBytes = 300
 
-// firstRetry is after how long TCP sends a lost packet again; the time doubles
-// with each loss (RFC 6298, and the least that Linux waits).
+// firstRetry is the time after which TCP sends a lost packet again. It doubles with
+// each loss (RFC 6298; Linux's minimum).
 const (
 	firstRetry = 200 * time.Millisecond
 	mostRetry  = 2 * time.Minute
@@ -42,7 +42,7 @@ func (a *acting) toward(request bool) bool {
 	return d == fault.Both || request == (d == fault.ToTarget)
 }
 
-// key is what a fault draws from for one message.
+// key returns the key of a fault's draws for one message.
 func (w *world) key(a *acting, id, hopText string, request bool) dist.Key {
 	direction := 0
 	if request {
@@ -62,27 +62,28 @@ func (b *faultBoard) refuses(w *world, att *attempt) bool {
 	return false
 }
 
-// A passage is what faults do to one message.
+// A passage says what faults do to one message.
 type passage struct {
 	delay time.Duration
 	// held is the fault that holds it back.
 	held *acting
-	// closes says that the connection ends, so long after the message; garbled
-	// that it cannot be read.
+	// closes says that the connection ends after the message; garbled that the
+	// message cannot be read.
 	closes, garbled bool
 	after           time.Duration
-	// closesAs is what the client sees of that end.
+	// closesAs is how the client sees that end.
 	closesAs failure
 }
 
-// pass finds out what becomes of a message. The attempt may have gone.
+// pass returns what the faults on its way do to a message. Its attempt may have
+// ended already.
 func (b *faultBoard) pass(w *world, from, to int32, id, hopText string, bytes int64, at time.Duration, request bool) (p passage) {
 	for _, a := range b.paths {
 		if !a.concerns(w, from, to) {
 			continue
 		}
 		t, args := a.fault.Type, &a.fault.Args
-		if t == fault.Refuse { // it closes the connections there are
+		if t == fault.Refuse { // it closes the existing connections
 			p.closes, p.closesAs = true, broken
 			continue
 		}
@@ -107,7 +108,7 @@ func (b *faultBoard) pass(w *world, from, to int32, id, hopText string, bytes in
 			end := a.line(to, request).Take(at+p.delay, time.Duration(float64(bytes+headBytes)/float64(args.Rate)*1e9))
 			p.delay = end - at
 		case fault.Bandwidth:
-			// The first second's worth goes at once.
+			// The bytes of the first second go at once.
 			if rest := float64(bytes+headBytes) - float64(args.Rate); rest > 0 {
 				p.delay += time.Duration(rest / float64(args.Rate) * 1e9)
 			}
@@ -128,8 +129,8 @@ func (b *faultBoard) pass(w *world, from, to int32, id, hopText string, bytes in
 	return p
 }
 
-// retries is by how much a message is late whose packet is lost with a
-// probability, each time that it is sent.
+// retries returns by how much a message is late if each sending of its packet is
+// lost with a probability.
 func retries(k dist.Key, share float64) (late time.Duration) {
 	timeout := firstRetry
 	for n := 0; late < mostRetry && k.WithInt(n).Chance(share); n++ {
@@ -166,7 +167,8 @@ func (b *faultBoard) request(w *world, i int32, at time.Duration) {
 	case p.closes:
 		w.breakAt(sv, at+p.after, p.closesAs)
 	case p.garbled:
-		// The server cannot read it, and answers 400, or a store's error.
+		// The server cannot read the message, and answers 400, or the error of a
+		// store.
 		if waits && w.attempts.at(sv.attempt).storing.active {
 			w.notUnderstood(sv, at+p.delay+2*w.machine.Latency)
 		} else if waits {
@@ -188,8 +190,8 @@ func (b *faultBoard) request(w *world, i int32, at time.Duration) {
 	w.k.At(at+p.delay+lat, arrives)
 }
 
-// discard forgets a request that never reaches its server; a worker that its
-// connection has goes to the next.
+// discard forgets a request that never reaches its server. If its connection has a
+// worker, the next connection gets it.
 func (w *world) discard(i int32) {
 	sv := w.servings.at(i)
 	bound, worker, replica := sv.bound, sv.worker, sv.replica

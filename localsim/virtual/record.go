@@ -11,17 +11,17 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// A record keeps what tells why requests went wrong: for each second, what the
-// samples of services say, and moments that are between them.
+// A record keeps the figures that explain why requests failed: the samples of
+// services for each second, and exact moments of some events.
 type record struct {
 	why.Record
-	// overMemory are the kills of replicas over their limit.
+	// overMemory are the kills of replicas over their memory limit.
 	overMemory []overMemory
-	// used is the processor time, of services with a limit and of all, until the last
-	// sample.
+	// used is the processor time, until the last sample, of each service with a limit
+	// and of all services.
 	used    []time.Duration
 	usedAll time.Duration
-	// diskUsed is how long the disk was busy until then.
+	// diskUsed is how long the disk had been busy by then.
 	diskUsed time.Duration
 }
 
@@ -76,7 +76,7 @@ func newRecord(w *world, entries []string) *record {
 	return rec
 }
 
-// noteOverMemory notes that a replica goes over its limit.
+// noteOverMemory notes that a replica exceeds its memory limit.
 func (rec *record) noteOverMemory(replica int32, now time.Duration) {
 	if len(rec.overMemory) < maxKeptMoments {
 		rec.overMemory = append(rec.overMemory, overMemory{replica, now})
@@ -106,7 +106,7 @@ func (rec *record) add(w *world, s *service, sample *measure.Sample) {
 		stretch := &calls.Stretches[at]
 		for _, class := range outcome.Classes() {
 			stretch.Count(class, c.Calls[class])
-			if class != outcome.Rejected { // by the pool, which sent nothing
+			if class != outcome.Rejected { // the pool rejected it, so nothing was sent
 				stretch.Attempts += c.Attempts[class]
 			}
 		}
@@ -115,8 +115,8 @@ func (rec *record) add(w *world, s *service, sample *measure.Sample) {
 	}
 }
 
-// cpuOf is the processor time of a service since its last sample: exact for one with a
-// limit; of others, that of the work which has ended.
+// cpuOf returns the processor time of a service since its last sample. It is exact for
+// a service with a limit; for others it counts only work that has ended.
 func (rec *record) cpuOf(w *world, s *service, sample *measure.Sample) time.Duration {
 	if rec.Services[s.index].CPULimit == 0 {
 		return time.Duration(sample.CPUSeconds.Value * 1e9)
@@ -164,7 +164,7 @@ func (rec *record) addClients(w *world, second *result.ClientSecond) {
 	}
 }
 
-// refuse notes that a service turns a request, or a connection, away.
+// refuse notes that a service turns away a request or a connection.
 func (w *world) refuse(s *service) {
 	s.counts.refused++
 	if w.record != nil && w.record.Services[s.index].FirstRefused == why.Never {
@@ -172,7 +172,7 @@ func (w *world) refuse(s *service) {
 	}
 }
 
-// explain tells why requests of a run went wrong.
+// explain returns the explanation of why requests of a run failed.
 func (rec *record) explain(w *world, r *result.Result) *result.Explanation {
 	labels := map[string]string{}
 	for i := range r.Faults {

@@ -14,7 +14,7 @@ type state uint8
 
 const (
 	up state = iota
-	// ending takes no more connections, and finishes what it has.
+	// ending accepts no more connections, and finishes the requests under way.
 	ending
 	down
 	starting
@@ -26,16 +26,17 @@ type replica struct {
 	// number counts from 1.
 	number  int
 	machine *exec.Replica
-	// group is that of the processors, and own says that it is the replica's.
+	// group is the group of processors that the replica uses; own says that no
+	// other replica uses it.
 	group int32
-	// inside lets requests wait in the service, accept connections in the queue of
-	// the system; nil if they never wait there.
+	// inside is the queue of requests in the service, accept the accept queue of
+	// connections; nil if the service has no such queue.
 	inside, accept *exec.Queue[int32]
 
 	state  state
 	paused bool
 	// unready says that the readiness check of the process has failed; replaced
-	// that one which ends is started again at once.
+	// that the process is restarted at once when it has ended.
 	unready, replaced bool
 	// checks are its health checks.
 	checks []int32
@@ -44,20 +45,21 @@ type replica struct {
 	timer       des.Timer
 	restarts    int
 	since       time.Duration
-	// detected is when the supervisor noticed that the replica is not ready; none if
-	// it is ready, or nobody has noticed.
+	// detected is when the supervisor noticed that the replica is not ready;
+	// unnoticed if it is ready, or the supervisor has not noticed.
 	detected time.Duration
 	backoff  backoff
 
-	// remembered is how many half-open connections the system answers again, out of
-	// a backlog; patience is how long a worker waits for the header of a request.
+	// remembered is the number of half-open connections whose first packet the
+	// server answers again, of at most backlog; patience is how long a worker waits
+	// for the header of a request.
 	remembered, backlog int
 	patience            time.Duration
 
 	inFlight int
 	held     int64
 	limit    int64
-	// parked is what happens when a paused process goes on.
+	// parked are the events that happen when the paused process goes on.
 	parked []event
 	// frozen are the jobs of a paused process.
 	frozen []frozenJob
@@ -66,7 +68,7 @@ type replica struct {
 	flights exec.Flights[handle]
 	// store is the model of a data store; nil for a service.
 	store *dataStore
-	// idle are the connections to other replicas that wait for their next use.
+	// idle are the kept connections to other replicas.
 	idle map[int32][]idleConn
 }
 
@@ -81,10 +83,10 @@ type idleConn struct {
 	since       time.Duration
 }
 
-// unnoticed is the moment of what nobody has noticed.
+// unnoticed is the value of replica.detected before the supervisor notices.
 const unnoticed time.Duration = -1
 
-// notice notes that the supervisor knows that a replica is not ready.
+// notice notes that the supervisor has noticed that the replica is not ready.
 func (r *replica) notice(now time.Duration) {
 	if r.detected == unnoticed {
 		r.detected = now
@@ -118,8 +120,8 @@ func (w *world) addReplica(s *service, number int) {
 	w.addChecks(i, t)
 }
 
-// ready reports whether a replica takes requests, as far as anybody knows: one
-// that ends in order is not known to be down before it has ended.
+// ready reports whether the supervisor takes a replica for ready. It learns of a
+// clean end only when the process has ended.
 func (r *replica) ready() bool {
 	return (r.state == up || r.state == ending) && !r.paused && !r.unready
 }
@@ -129,7 +131,7 @@ func (w *world) startMachine(s *service, r *replica) {
 	t := &s.topology
 	if s.topology.Kind.IsStore() {
 		unbound := *t
-		unbound.Workers, t = 0, &unbound // the workers of a store are those of its model
+		unbound.Workers, t = 0, &unbound // a store's model has the workers of the store
 	}
 	r.machine = exec.NewReplica(s.plan, t, int64(chain.Limits{}.WithDefaults().Leak))
 	r.inside, r.accept, r.flights = nil, nil, exec.Flights[handle]{}
@@ -146,7 +148,7 @@ func (w *world) startMachine(s *service, r *replica) {
 	w.startStore(s, r)
 }
 
-// waiting is how many requests, or connections, wait for a worker.
+// waiting returns how many requests, or connections, wait for a worker.
 func (r *replica) waiting() int {
 	switch {
 	case r.inside != nil:
@@ -157,8 +159,8 @@ func (r *replica) waiting() int {
 	return 0
 }
 
-// hold adds to the memory of a replica. One over its limit is killed, as by the
-// system.
+// hold adds to the memory of a replica. A replica over its limit is killed, as by
+// the kernel.
 func (w *world) hold(i int32, size int64) {
 	r := w.replicas[i]
 	r.held += size
@@ -168,8 +170,8 @@ func (w *world) hold(i int32, size int64) {
 	}
 }
 
-// kill ends a replica at once. It is started again, after a while that grows with
-// each time that it did not live long, unless it was to be replaced.
+// kill ends a replica at once. It is restarted at once if replace is set, and
+// otherwise after a back-off that grows with each short life.
 func (w *world) kill(i int32, replace bool) {
 	r := w.replicas[i]
 	if r.state == down {
@@ -200,8 +202,9 @@ func (w *world) kill(i int32, replace bool) {
 	w.replicasChanged = true
 }
 
-// end takes a replica down in order: it takes no more connections, and has its
-// grace for the requests under way. One that is replaced is started again at once.
+// end takes a replica down cleanly: it accepts no more connections, and has its
+// grace for the requests under way. If replace is set, it is restarted at once
+// afterwards.
 func (w *world) end(i int32, replace bool) {
 	r := w.replicas[i]
 	if r.state != up {
@@ -240,7 +243,7 @@ func (w *world) replicaStep(e event) {
 	}
 }
 
-// ended looks whether a replica that ends has nothing left to do.
+// ended finishes the end of a replica if it has no request left.
 func (w *world) ended(i int32) {
 	if r := w.replicas[i]; r.state == ending && r.inFlight == 0 && r.waiting() == 0 {
 		w.kill(i, r.replaced)
@@ -260,8 +263,8 @@ func (w *world) dropParked(r *replica) {
 	}
 }
 
-// dropAll ends all that a process does: its requests, and the calls they made.
-// Their clients see the connection closed.
+// dropAll ends all requests of a process, and the calls that they made. Their
+// clients see the connection closed.
 func (w *world) dropAll(i int32) {
 	for s := range w.servings.list {
 		sv := w.servings.list[s]
@@ -276,7 +279,7 @@ func (w *world) dropAll(i int32) {
 	}
 }
 
-// pause freezes a process: nothing that it does goes on.
+// pause freezes a process with all its work.
 func (w *world) pause(i int32) {
 	r := w.replicas[i]
 	if r.paused || r.state != up {
@@ -314,7 +317,7 @@ func (w *world) resume(i int32) {
 		return
 	}
 	r.paused, r.since = false, w.now()
-	if !r.unready { // otherwise it is ready when its check says so
+	if !r.unready { // otherwise it becomes ready when its check succeeds
 		r.detected = unnoticed
 	}
 	w.replicasChanged = true
@@ -329,7 +332,8 @@ func (w *world) resume(i int32) {
 	w.answerChecks(i)
 }
 
-// parks puts an event off that is for a paused process.
+// parks reports whether a replica is paused. If so, it postpones the event until
+// the replica goes on.
 func (w *world) parks(replica int32, e event) bool {
 	r := w.replicas[replica]
 	if r.paused {
@@ -338,8 +342,8 @@ func (w *world) parks(replica int32, e event) bool {
 	return r.paused
 }
 
-// A backoff decides how long to wait before a replica is started again, as that
-// of localsim/supervise does.
+// A backoff decides how long to wait before a replica is restarted, by the rules of
+// localsim/supervise.
 type backoff struct{ failed int }
 
 const (
@@ -359,8 +363,7 @@ func (b *backoff) next(lived time.Duration) time.Duration {
 	return wait
 }
 
-// takeConn takes an idle connection to another replica, if there is one that is
-// still open.
+// takeConn takes an idle connection to another replica, if one is still open.
 func (w *world) takeConn(from, to int32) bool {
 	r := w.replicas[from]
 	list := r.idle[to]
@@ -375,7 +378,7 @@ func (w *world) takeConn(from, to int32) bool {
 	return false
 }
 
-// keepConn puts a connection back.
+// keepConn keeps a connection for its next use.
 func (w *world) keepConn(from, to int32, incarnation int) {
 	r, callee := w.replicas[from], w.replicas[to]
 	if !callee.machine.Workers.KeepAlive() || callee.incarnation != incarnation || len(r.idle[to]) >= maxIdle {

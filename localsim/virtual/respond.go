@@ -10,7 +10,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 )
 
-// respond is the answer of a request whose machine has ended.
+// respond returns the answer of a request whose machine has ended.
 func (w *world) respond(sv *serving) response {
 	m := &sv.message
 	if m.endpoint == nil && m.chain == nil {
@@ -50,14 +50,14 @@ func (w *world) respond(sv *serving) response {
 	return res
 }
 
-// emptyPayload is the length of the body that services answer if the file does
-// not say otherwise, errorBytes about that of an error.
+// emptyPayload is the length of the default body of an answer, errorBytes about
+// that of an error.
 const (
 	emptyPayload = 15
 	errorBytes   = 60
 )
 
-// isJSON reports whether the text that an endpoint answers is JSON.
+// isJSON reports whether the body of an endpoint's answer is JSON.
 func (w *world) isJSON(e *behave.Endpoint) bool {
 	valid, known := w.jsonBodies[e]
 	if !known {
@@ -67,8 +67,8 @@ func (w *world) isJSON(e *behave.Endpoint) bool {
 	return valid
 }
 
-// failed is the answer of a request that failed. Its reason is made only for those
-// who repeat it: services that execute a chain, and the load for an example.
+// failed returns the answer of a request that failed. It makes the text of the
+// reason only if a chain or an example of the load repeats it.
 func (w *world) failed(sv *serving, f *exec.Failure) response {
 	res := response{status: f.Status, bytes: errorBytes, json: true, template: f.Body, retryAfter: time.Duration(sv.machine.RetryAfter()) * time.Second}
 	switch {
@@ -80,13 +80,13 @@ func (w *world) failed(sv *serving, f *exec.Failure) response {
 	return res
 }
 
-// wantsExample reports whether the load waits for an answer, and has no example of
+// wantsExample reports whether the load waits for the answer, and has no example of
 // its status yet.
 func (w *world) wantsExample(sv *serving, status int) bool {
 	return w.waits(sv) && w.attempts.at(sv.attempt).job >= 0 && !w.clients.report.Knows(ofStatus(status))
 }
 
-// body is the text of an answer, as far as another answer may tell it.
+// body returns the text of an answer, or nil if no other answer may contain it.
 func (r *response) body() []byte {
 	switch {
 	case r.text != nil:
@@ -96,7 +96,7 @@ func (r *response) body() []byte {
 	case r.bytes > 0 && r.bytes < emptyPayload:
 		return []byte(strings.Repeat("0", int(r.bytes)))
 	case r.bytes > 64<<10:
-		return nil // too long to be kept
+		return nil // too long to keep
 	case r.bytes == 0:
 		return nil
 	}

@@ -16,16 +16,16 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// Target is what results say of where they come from.
+// Target is the target in results of virtual runs.
 const Target = "virtual"
 
 // Run plays an experiment in virtual time, as fast as it can. Equal experiments,
 // seeds and options have equal results, on every machine.
 //
-// A run that was cut short, by ctx or by a limit, returns its error and beside it
-// what it has, marked incomplete; the result is nil only if nothing was started.
-// A check that fails is not an error. A fault without a meaning in virtual time is an
-// error before anything starts.
+// A run that ctx or a limit cuts short returns that error, and a result that is
+// marked incomplete; the result is nil only if nothing was started. A check that
+// fails is not an error. A fault without a meaning in virtual time is an error before
+// anything starts.
 func Run(ctx context.Context, e experiment.Experiment, o Options) (*result.Result, error) {
 	e.Load = e.Load.WithDefaults()
 	if err := e.Validate().Err(); err != nil {
@@ -40,8 +40,8 @@ func Run(ctx context.Context, e experiment.Experiment, o Options) (*result.Resul
 	return res, err
 }
 
-// Check says why an experiment could not be played on a machine in virtual time; nil
-// if it can.
+// Check returns why an experiment cannot be played in virtual time on a machine, or
+// nil if it can.
 func Check(e experiment.Experiment, m Machine) error {
 	e.Load = e.Load.WithDefaults()
 	if err := e.Validate().Err(); err != nil {
@@ -105,7 +105,7 @@ func newRun(e experiment.Experiment, o *Options) (*running, error) {
 	}
 	w.record = newRecord(w, entries)
 	r := &running{world: w, options: o}
-	// The machine that computes it has no influence on a virtual run.
+	// Do not note the machine that computes the run, because it has no influence.
 	where := result.Environment{OS: Target, Arch: Target, CPUs: int(w.machine.Cores), Costs: o.Costs}
 	if where.Costs == nil {
 		where.Costs = &result.Costs{Of: result.UsualCosts}
@@ -136,7 +136,7 @@ func (r *running) emit(e runner.Event) {
 	}
 }
 
-// at is now on the calendar.
+// at returns the present time on the calendar.
 func (r *running) at() time.Time { return Epoch.Add(r.now()) }
 
 func (r *running) play(ctx context.Context) (*result.Result, error) {
@@ -159,7 +159,7 @@ func (r *running) play(ctx context.Context) (*result.Result, error) {
 	return r.finish() //nolint:contextcheck // as above
 }
 
-// clientsBegin lets the load begin after the faults of the first moment.
+// clientsBegin begins the load, after the faults of the first moment.
 func (r *running) clientsBegin() {
 	for r.k.NextAt() == 0 {
 		e, _ := r.k.Next(0)
@@ -169,7 +169,7 @@ func (r *running) clientsBegin() {
 	r.retime()
 }
 
-// lookEvery is how many events pass between two looks at ctx and the clock.
+// lookEvery is the number of events between two looks at ctx and the real clock.
 const lookEvery = 8192
 
 // loop handles events until the run is over.
@@ -236,7 +236,7 @@ func (r *running) step(e event) {
 	}
 	switch e.kind {
 	case faultStep:
-		if r.now() == r.secondAt { // what has been, has been without the change
+		if r.now() == r.secondAt { // end the second first, because its events happened before the change
 			r.k.Cancel(r.secondTimer)
 			r.second()
 		}
@@ -255,7 +255,7 @@ func (r *running) step(e event) {
 	}
 }
 
-// stuck stops a run that reaches a limit.
+// stuck stops a run that has reached a limit.
 func (r *running) stuck(e event) {
 	what := fmt.Sprintf("event %q", e.kind)
 	if name := r.serviceOf(e); name != "" {
@@ -322,7 +322,7 @@ func (r *running) nextPhase() {
 	}
 }
 
-// loadOver is the moment when all requests have been answered or given up.
+// loadOver is called when all requests have been answered or given up.
 func (r *running) loadOver() {
 	r.loaded = true
 	second, _ := r.account.Second(r.at())
@@ -389,7 +389,7 @@ func (r *running) clearFault(i int) {
 	}
 }
 
-// look tells the account of the states of the replicas.
+// look tells the account the states of the replicas.
 func (r *running) look() {
 	var list []account.Replica
 	for _, x := range r.replicas {

@@ -14,15 +14,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// RunAll plays variants of an experiment, each with every seed, and compares
-// them, as runner.RunAll does in real time. Runs are played side by side on all
-// processors, but told to the observer, and compared, in their order, so that what
-// comes out does not depend on the number of processors. Progress is told of all
-// runs together.
+// RunAll plays variants of an experiment, each with every seed, and compares them,
+// as runner.RunAll does in real time. It plays runs at once on all processors, but
+// reports them to the observer, and compares them, in their order, so that the
+// output does not depend on the number of processors. It reports the progress of
+// all runs together.
 //
-// It goes on after checks that fail, but not after an error. What was finished
-// until then is compared and returned beside the error, marked incomplete; the
-// comparison is nil only if nothing was started.
+// It goes on after a check that fails, but not after an error. Then it compares the
+// runs that were finished and returns the comparison, marked incomplete, beside the
+// error. The comparison is nil only if nothing was started.
 func RunAll(ctx context.Context, e experiment.Experiment, names []string, seeds []uint64, o Options) (*result.Comparison, error) {
 	e.Load = e.Load.WithDefaults()
 	if err := e.Validate().Err(); err != nil {
@@ -66,11 +66,11 @@ func RunAll(ctx context.Context, e experiment.Experiment, names []string, seeds 
 	return c, err
 }
 
-// A series is the runs of RunAll.
+// A series is one call of RunAll.
 type series struct {
 	planned []experiment.Experiment
 	options Options
-	// length is how long all loads and tails are at most.
+	// length is the longest that all loads and tails may last.
 	length time.Duration
 	began  time.Time // of the real clock
 
@@ -79,7 +79,7 @@ type series struct {
 	sum Progress
 }
 
-// progress adds what a run has got on since it was last heard of.
+// progress adds the progress of a run since its last report.
 func (s *series) progress(last *Progress, now Progress) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,11 +90,11 @@ func (s *series) progress(last *Progress, now Progress) {
 	s.options.Progress(s.sum)
 }
 
-// played is a run that is over, or under way.
+// played is a run that has ended, or is under way.
 type played struct {
 	events []runner.Event
-	// spans are told after the events, kept counts them, lost those for which there
-	// was no room.
+	// spans are passed on after the events. kept counts them, lost those for which
+	// there was no room.
 	spans  [][]span.Span
 	kept   int
 	lost   int64
@@ -104,9 +104,8 @@ type played struct {
 	done   chan struct{}
 }
 
-// play plays what is planned, at most so many runs at once as there are
-// processors, and tells of them in their order. It ends with the first error in
-// that order.
+// play plays the planned runs, at most as many at once as there are processors, and
+// reports them in their order. It ends with the first error in that order.
 func (s *series) play(ctx context.Context) ([]*result.Result, error) {
 	if s.options.Pace > 0 {
 		return s.playInTurn(ctx)
@@ -117,8 +116,8 @@ func (s *series) play(ctx context.Context) ([]*result.Result, error) {
 		runs[i].done = make(chan struct{})
 	}
 	workers := min(runtime.GOMAXPROCS(0), len(runs))
-	// A run may begin when one of those before it has been told, so that what
-	// waits to be told stays bounded.
+	// A run may begin only when an earlier one has been reported, so that the
+	// events that wait to be reported stay bounded.
 	tickets := make(chan int, len(runs))
 	ahead := 2 * workers
 	for i := range min(ahead, len(runs)) {
@@ -153,7 +152,7 @@ func (s *series) play(ctx context.Context) ([]*result.Result, error) {
 	return results, nil
 }
 
-// playInTurn plays what is planned one after another, for those who watch.
+// playInTurn plays the planned runs one after another, for users who watch them.
 func (s *series) playInTurn(ctx context.Context) (results []*result.Result, err error) {
 	tell := s.options.Observer
 	if tell == nil {
@@ -173,7 +172,7 @@ func (s *series) playInTurn(ctx context.Context) (results []*result.Result, err 
 	return results, nil
 }
 
-// begun tells of the beginning of a run.
+// begun returns the event of the beginning of a run.
 func (s *series) begun(i int) runner.RunBegun {
 	e := &s.planned[i]
 	var left time.Duration
@@ -186,7 +185,7 @@ func (s *series) begun(i int) runner.RunBegun {
 	return runner.RunBegun{Index: i, Of: len(s.planned), Variant: e.AppliedVariant, Seed: e.Seed, AtMost: left}
 }
 
-// playOne plays a run, and keeps its events to be told later.
+// playOne plays a run, and keeps its events to report them later.
 func (s *series) playOne(ctx context.Context, i int, p *played) {
 	defer close(p.done)
 	o := s.options
@@ -210,10 +209,10 @@ func (s *series) playOne(ctx context.Context, i int, p *played) {
 	p.result, p.err = Run(ctx, s.planned[i], o)
 }
 
-// maxSpans bounds the spans of a run that wait to be told.
+// maxSpans bounds the spans of a run that wait to be reported.
 const maxSpans = 300_000
 
-// keepSpans keeps spans to be told later, as far as there is room.
+// keepSpans keeps spans to report them later, as far as there is room.
 func (p *played) keepSpans(spans []span.Span) {
 	if p.kept+len(spans) > maxSpans {
 		p.lost += int64(len(spans))
@@ -223,7 +222,7 @@ func (p *played) keepSpans(spans []span.Span) {
 	p.spans = append(p.spans, spans)
 }
 
-// tell tells the observer of a run.
+// tell reports a run to the observer.
 func (s *series) tell(i int, p *played) {
 	observe := s.options.Observer
 	if observe == nil {

@@ -19,23 +19,23 @@ import (
 type servingState uint8
 
 const (
-	// onTheWay has not reached the server.
+	// onTheWay: the request has not reached the server.
 	onTheWay servingState = iota
-	// halfOpen is a connection that its client believes to be made, and the server
-	// had no room for.
+	// halfOpen: the client takes itself for connected, but the server had no room
+	// for the connection.
 	halfOpen
-	// queued is a connection in the accept queue.
+	// queued: the connection is in the accept queue.
 	queued
-	// accepted is a connection that has a worker, or needs none.
+	// accepted: the connection has a worker, or needs none.
 	accepted
-	// entering waits inside the service.
+	// entering: the request waits for a worker inside the service.
 	entering
-	// working has begun.
+	// working: the request is being worked on.
 	working
 )
 
-// A serving is one request, from when it is sent until its server has done with
-// it. It outlives the attempt that sent it if the client leaves.
+// A serving is one request from its sending until its server has finished it. It
+// outlives its attempt if the client leaves.
 type serving struct {
 	live     bool
 	state    servingState
@@ -46,73 +46,75 @@ type serving struct {
 	faults   *snapshot
 	root     int32 // strand
 	start    time.Duration
-	// dataAt is when the request can be read; of a half-open connection, when it is
-	// sent again.
+	// dataAt is when the request can be read or, on a half-open connection, when it
+	// is sent again.
 	dataAt time.Duration
-	// dataTries and answers count what a half-open connection has sent: requests by
-	// its client, packets that answer the first by a server that remembers it.
+	// dataTries and answers count packets of a half-open connection: requests of
+	// its client, and answers of a server that remembers its first packet.
 	dataTries, answers int
 	remembered         bool
-	// attempt is who waits, if its generation is still gen.
+	// attempt is the attempt that waits for the answer, if its generation is still
+	// gen.
 	attempt int32
 	gen     uint32
 	// left says that the client has left.
 	left  bool
 	onCPU bool
-	// fresh says that the connection was made for the request, woke that the processors
-	// were idle before.
+	// fresh says that the connection was opened for this request, woke that the
+	// processors were idle before it.
 	fresh  bool
 	woke   bool
 	worker int
-	// bound says that the connection has a worker of the accept queue.
+	// bound says that the connection holds a worker.
 	bound bool
 	timer des.Timer
 	hop   *hop
-	// present says that the request is in the service.
+	// present says that the request counts as in the service.
 	present bool
-	// below has the answers of the routes of a chain in which a hop did not end
-	// well.
+	// below has the answers of a chain's routes in which a hop did not end well.
 	below []routeDocument
 	// held is the memory that the request holds.
 	held int64
-	// operation is that of a data store.
+	// operation is the operation of a data store.
 	operation store.Running
-	// told says that it is told when something changes in the store.
+	// told says that the store wakes it when something changes.
 	told bool
-	// sleeps counts its sleeps, which are late by draws of their own.
+	// sleeps counts its sleeps, because each draws its own lateness.
 	sleeps int
-	// trace is nil if no spans are made; events are those of the request's span.
+	// trace is nil if no spans are made; events are the events of the request's
+	// span.
 	trace  *trace
 	events []span.Event
 }
 
-// A message is what a request says.
+// A message is the content of a request.
 type message struct {
 	endpoint *behave.Endpoint
-	// path is that of the request line, if the endpoint looks at it.
+	// path is the path of the request line, if the endpoint uses it.
 	method, path string
 	body         []byte
 	bytes        int64
-	// headers are those that the load gives, in lower case.
+	// headers are the headers that the load sets, in lower case.
 	headers map[string]bool
-	// inside is a request of a service, authorized one with that header.
+	// inside says that a service sends the request, authorized that it has the
+	// header Authorization.
 	inside, authorized bool
 	chain              *chain.Chain
 	chainKey           chainKey
-	// operation is what a data store is asked to do, with an item and, if it
-	// writes, so many bytes.
+	// operation is the operation of a data store, on an item; valueBytes is the
+	// length of a written value.
 	operation  topology.Operation
 	item       int
 	valueBytes int64
-	// consumer is the replica that asks a data store.
+	// consumer is the replica that sends an operation to a data store.
 	consumer int32
-	// left is the time that the caller says is left, at the moment of sending; it
-	// does not shrink while the request waits to be accepted.
+	// left is the time that the caller says is left, as of the moment of sending.
+	// It does not shrink while the request waits to be accepted.
 	left time.Duration
 }
 
-// has reports whether a request has a header: those that the load gives it, and
-// those that services pass on and add.
+// has reports whether a request has a header: one that the load sets, or one that
+// services pass on or add.
 func (m *message) has(header string) bool {
 	is := func(names ...string) bool {
 		return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(header, name) })
@@ -132,7 +134,7 @@ func (m *message) has(header string) bool {
 	return is(control.TraceHeader, control.HopHeader, control.FromHeader)
 }
 
-// send puts a request on its way. It returns the serving.
+// send sends a request, and returns its serving.
 func (w *world) send(a int32, att *attempt, m message, who behave.Request, h *hop) int32 {
 	i, sv := w.servings.take()
 	sv.live, sv.state, sv.replica, sv.message = true, onTheWay, att.to, m
@@ -160,10 +162,10 @@ func (w *world) freeServing(i int32) {
 	w.servings.release(i)
 }
 
-// waits reports whether somebody still waits for the answer.
+// waits reports whether an attempt still waits for the answer.
 func (w *world) waits(sv *serving) bool { return w.attempts.is(sv.attempt, sv.gen) }
 
-// arrive is a request that can be read.
+// arrive handles a request that can be read.
 func (w *world) arrive(e event) {
 	if !w.servings.is(e.a, e.gen) {
 		return
@@ -192,7 +194,7 @@ func (w *world) arrive(e event) {
 	w.cpu.Add(int(r.group), w.now(), cost, -1-e.a)
 }
 
-// beginWork is begin as an event.
+// beginWork handles the event that begins a request.
 func (w *world) beginWork(e event) {
 	if w.servings.is(e.a, e.gen) {
 		w.begin(e.a)
@@ -209,7 +211,7 @@ func (w *world) begin(i int32) {
 		sv.identity.HasRequired = m.has(m.endpoint.Require)
 	}
 	if m.endpoint == nil && m.chain == nil {
-		w.finish(i) // 404 or 405, which finish finds out
+		w.finish(i) // finish answers 404 or 405
 		return
 	}
 	a := sv.machine.Begin(r.machine, exec.Arrival{Endpoint: m.endpoint, Chain: m.chain != nil, Faults: sv.faults.faultSet(), Left: m.left, Worker: sv.worker}, sv.start)
@@ -242,10 +244,10 @@ func (w *world) identified(i int32, a exec.Action) {
 	w.run(s, a)
 }
 
-// stops reports whether a service breaks off the work for clients that have left.
+// stops reports whether the service breaks off requests whose clients have left.
 func (w *world) stops(sv *serving) bool { return w.replicas[sv.replica].machine.StopsAbandoned }
 
-// enter lets a request wait inside the service.
+// enter makes a request wait for a worker inside the service.
 func (w *world) enter(i int32, until time.Duration) {
 	sv := w.servings.at(i)
 	r := w.replicas[sv.replica]
@@ -272,7 +274,7 @@ func (w *world) enter(i int32, until time.Duration) {
 	}
 }
 
-// uncount takes one out of those that wait.
+// uncount removes a request from the count of those that wait.
 func (w *world) uncount(i int32) {
 	sv := w.servings.at(i)
 	w.k.Cancel(sv.timer)
@@ -291,7 +293,7 @@ func (w *world) turnAway(i int32) {
 	w.run(s, a)
 }
 
-// quit takes a request out of the line, and turns it away.
+// quit removes a request from the queue, and turns it away.
 func (w *world) quit(i int32) {
 	r := w.replicas[w.servings.at(i).replica]
 	if r.inside.Quit(i) {
@@ -332,20 +334,21 @@ func (w *world) clientLeft(e event) {
 	}
 }
 
-// A response is what a server answers.
+// A response is the answer of a server.
 type response struct {
 	// status 0 closes the connection without an answer.
 	status  int
 	bytes   int64
 	corrupt bool
-	// json says that the body is JSON, if it is whole.
+	// json says that the body is JSON, unless it is damaged.
 	json bool
-	// text is the body that was made for this request, template that of the file.
+	// text is the body made for this request, template the body of the file.
 	text     []byte
 	template string
-	// reason is the error that the body tells, if somebody may repeat it.
+	// reason is the error in the body, if another answer or an example may repeat
+	// it.
 	reason string
-	// degraded is how many parts of a good answer are not what they should be.
+	// degraded is how many parts of a good answer are missing or replaced.
 	degraded int
 	// retryAfter is how long the caller is asked to wait.
 	retryAfter time.Duration
@@ -387,7 +390,7 @@ func (w *world) finish(i int32) {
 	w.ended(replica)
 }
 
-// admit gives a request that waited inside a worker.
+// admit gives a worker to a request that waits inside the service.
 func (w *world) admit(i int32, worker int) {
 	w.uncount(i)
 	sv := w.servings.at(i)
@@ -410,7 +413,7 @@ func (w *world) closeOnClient(sv *serving) {
 	}
 }
 
-// dropServing ends a request with its process.
+// dropServing ends a request because its process ends.
 func (w *world) dropServing(i int32) {
 	sv := w.servings.at(i)
 	r := w.replicas[sv.replica]

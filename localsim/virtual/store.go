@@ -17,58 +17,57 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// An attempt of a call of a data store does its operations one after another. Each
-// takes a connection of the caller's pool, sends one message to the store, and gives
-// the connection back when the answer is there, as drivers do. What the store
-// answers, and when, is decided by the model that the embedded engine executes, too.
+// A call of a data store does its operations one after another, as drivers do. Each
+// operation takes a connection from the caller's pool, sends one message to the
+// store, and gives the connection back when the answer has come. The same model as
+// in the embedded engine decides what the store answers, and when.
 
-// A storing is what an attempt of a call of a data store has beside others.
+// A storing is the additional state of an attempt that calls a data store.
 type storing struct {
-	// active says that the attempt is one.
+	// active says that the attempt calls a data store.
 	active bool
 	// operation is the number of the operation under way.
 	operation int
-	// holds says that it has a place in the pool, open that it has a connection,
-	// made in this epoch of the store.
+	// holds says that it has a place in the pool, open that it has a connection.
+	// epoch is the epoch of the store in which the connection was made.
 	holds, open bool
 	epoch       int
-	// timer is that of the wait for a connection, then of that for an answer.
+	// timer bounds the wait for a connection, and then the wait for an answer.
 	timer des.Timer
-	// since is when the driver began to look for a server.
+	// since is when the driver began to look for its server.
 	since time.Duration
-	// code is what the store has answered.
+	// code is the code of the store's answer.
 	code store.Code
 	// missed says that a read found no item.
 	missed bool
 }
 
-// A dataStore is what the replica of a data store has beside others.
+// A dataStore is the additional state of a replica of a data store.
 type dataStore struct {
 	*store.Store
-	// epoch counts the moments at which all connections were closed.
+	// epoch counts how often all connections were closed.
 	epoch int
 	// sampled are the counts of the last sample.
 	sampled store.Counts
-	// waiting are the operations that go on when the conditions change.
+	// waiting are the operations that wait for a change of the store.
 	waiting []handle
 }
 
-// A pool is what one replica of a caller keeps of connections to a store.
+// A connPool has the connections of one replica of a caller to a store.
 type connPool struct {
-	// used counts those who have a place.
+	// used counts the operations that have a place.
 	used int
-	// idle are the epochs of the connections that nobody uses.
+	// idle has the epochs of the unused connections.
 	idle    []int
 	waiting []handle // attempts
 }
 
 type poolKey struct{ from, to int32 }
 
-// errPool is that of an operation that got no connection of the pool.
+// errPool is the error of an operation that got no connection of the pool.
 var errPool = errors.New("no connection of the pool was free in time") //nolint:gochecknoglobals // a sentinel
 
-// startStore gives a replica that has started the items and the conditions of its
-// store.
+// startStore gives a started replica the items and the conditions of its store.
 func (w *world) startStore(s *service, r *replica) {
 	if !s.topology.Kind.IsStore() {
 		return
@@ -105,7 +104,7 @@ func (w *world) callStore(i int32, until time.Duration) {
 	w.nextOperation(i)
 }
 
-// nextOperation gives an operation a place in the pool, or lets it wait for one.
+// nextOperation gives an operation a place in the pool, or makes it wait for one.
 func (w *world) nextOperation(i int32) {
 	att := w.attempts.at(i)
 	p, settings := w.poolOf(att.from, att.to), w.services[w.replicas[att.to].service].store
@@ -119,7 +118,7 @@ func (w *world) nextOperation(i int32) {
 	att.storing.timer = w.k.After(settings.Pool.Wait.Std(), event{poolOver, i, gen})
 }
 
-// poolOver ends an operation that has waited long enough for a connection.
+// poolOver ends an operation that got no connection in time.
 func (w *world) poolOver(e event) {
 	if !w.attempts.is(e.a, e.gen) || w.parks(w.attempts.at(e.a).from, e) {
 		return
@@ -133,7 +132,7 @@ func (w *world) poolOver(e event) {
 // whether its server answers (minHeartbeatFrequencyMS of its specification).
 const mongoPause = 500 * time.Millisecond
 
-// operate does an operation that has its place in the pool.
+// operate begins an operation that has its place in the pool.
 func (w *world) operate(i int32) {
 	t := &w.attempts.at(i).storing
 	w.k.Cancel(t.timer)
@@ -141,8 +140,9 @@ func (w *world) operate(i int32) {
 	w.reach(i)
 }
 
-// looksAgain lets an operation wait for a server that does not take it in, if its
-// driver does, and has time. The driver of MongoDB does.
+// looksAgain makes an operation wait for a server that does not accept its
+// connection, if its driver does that and has time. It returns whether the
+// operation waits. Only the driver of MongoDB does that.
 func (w *world) looksAgain(i int32) bool {
 	att := w.attempts.at(i)
 	s := w.serviceAt(att.to)
@@ -161,8 +161,8 @@ func (w *world) reachedAgain(e event) {
 }
 
 // losesOperation reports whether a driver sends an operation over a connection that was
-// closed while nobody used it. The others look before they do. The driver of MongoDB
-// closes its other connections then.
+// closed while unused. Other drivers check the connection first. The driver of MongoDB
+// then closes its other connections, too.
 func (w *world) losesOperation(s *service, p *connPool) bool {
 	switch s.topology.Kind {
 	case topology.MongoDB:
@@ -196,31 +196,49 @@ func (w *world) reach(i int32) {
 	delay := time.Duration(0)
 	if att.fresh = !t.open; att.fresh {
 		delay = 4 * w.machine.Latency // of the connection, and of the driver's greeting
-		if r.state != up || w.faults.refuses(w, att) {
-			if w.looksAgain(i) {
-				return
-			}
+		if !w.connectStore(i, delay) {
+			return
+		}
+	}
+	w.sendOperation(i, delay)
+}
+
+// connectStore opens a connection to the store of an attempt, which takes a delay. If that
+// fails, it returns false, and has scheduled the end of the attempt or another try.
+func (w *world) connectStore(i int32, delay time.Duration) bool {
+	att, gen := w.attempts.at(i), w.attempts.gens[i]
+	r, t := w.replicas[att.to], &att.storing
+	if r.state != up || w.faults.refuses(w, att) {
+		if !w.looksAgain(i) {
 			att.failure = refused
 			w.k.After(2*w.machine.Latency, event{answered, i, gen})
-			return
 		}
-		over := r.store.Counts().Refused
-		code, ok := r.store.Connect(w.now())
-		if !ok {
-			if r.store.Counts().Refused > over {
-				s.counts.refused++
-			}
-			if w.looksAgain(i) {
-				return
-			}
-			if t.code = code; code == store.OK {
-				att.failure = broken
-			}
-			w.k.After(delay, event{answered, i, gen})
-			return
-		}
-		t.epoch, t.open = r.store.epoch, true
+		return false
 	}
+	over := r.store.Counts().Refused
+	code, ok := r.store.Connect(w.now())
+	if ok {
+		t.epoch, t.open = r.store.epoch, true
+		return true
+	}
+	if r.store.Counts().Refused > over {
+		w.serviceAt(att.to).counts.refused++
+	}
+	if w.looksAgain(i) {
+		return false
+	}
+	if t.code = code; code == store.OK {
+		att.failure = broken
+	}
+	w.k.After(delay, event{answered, i, gen})
+	return false
+}
+
+// sendOperation sends the message of an attempt's operation, after a delay, and sets its
+// timeout.
+func (w *world) sendOperation(i int32, delay time.Duration) {
+	att, gen := w.attempts.at(i), w.attempts.gens[i]
+	s, t := w.serviceAt(att.to), &att.storing
 	c := w.callings.at(att.call)
 	from := w.servings.at(w.strands.at(c.strand).serving)
 	op := c.op.Call.Operations[t.operation]
@@ -244,11 +262,11 @@ func (w *world) reach(i int32) {
 	w.requestSent(sv, w.now()+delay)
 }
 
-// itemsOf is how many items a data store has.
+// itemsOf returns how many items a data store has.
 func (w *world) itemsOf(name string) int { return w.services[w.index(name)].store.Items }
 
-// endOperation gives the place in the pool to the next who waits, and the connection
-// back if it can be used again.
+// endOperation passes the place in the pool to the next waiting operation, and keeps
+// the connection if it is reusable.
 func (w *world) endOperation(att *attempt, reusable bool) {
 	t := &att.storing
 	w.k.Cancel(t.timer)
@@ -260,7 +278,7 @@ func (w *world) endOperation(att *attempt, reusable bool) {
 	if t.open && t.epoch == r.store.epoch {
 		if shared := w.serviceAt(att.to).topology.Kind.SharesConnections(); shared && slices.Contains(p.idle, t.epoch) {
 			if att.fresh {
-				r.store.Disconnect() // another has made one meanwhile
+				r.store.Disconnect() // another operation has opened one meanwhile
 			}
 		} else if reusable || shared {
 			p.idle = append(p.idle, t.epoch)
@@ -280,7 +298,7 @@ func (w *world) endOperation(att *attempt, reusable bool) {
 	p.used--
 }
 
-// settleOperation goes on after an operation of an attempt. It reports whether the
+// settleOperation goes on after an operation of an attempt, and reports whether the
 // attempt has ended.
 func (w *world) settleOperation(i int32) (ended bool) {
 	att := w.attempts.at(i)
@@ -295,7 +313,7 @@ func (w *world) settleOperation(i int32) (ended bool) {
 	return false
 }
 
-// outcomeOfStore is how an attempt of a call of a data store has ended.
+// outcomeOfStore returns how an attempt of a call of a data store ended.
 func (w *world) outcomeOfStore(att *attempt) exec.Event {
 	e := exec.Event{Kind: exec.Answered, Now: w.now(), Class: outcome.OK, Missed: att.storing.missed}
 	switch {
@@ -307,7 +325,7 @@ func (w *world) outcomeOfStore(att *attempt) exec.Event {
 	return e
 }
 
-// beginOperation lets a store begin an operation that it has read.
+// beginOperation begins an operation that the store has read.
 func (w *world) beginOperation(i int32) {
 	sv := w.servings.at(i)
 	m := &sv.message
@@ -322,7 +340,7 @@ func (w *world) beginOperation(i int32) {
 	case topology.OpConsume:
 		q.Item, q.Group, q.Member = "", w.serviceAt(m.consumer).name, w.replicas[m.consumer].number
 		q.Patience = topology.ConsumePatience.Std()
-	default: // it is about one item
+	default: // an operation on one item
 	}
 	w.stepOperation(i, w.replicas[sv.replica].store.Begin(&sv.operation, q, w.now()))
 }
@@ -332,7 +350,7 @@ func (w *world) operationStep(e event) {
 	if w.servings.is(e.a, e.gen) && !w.parks(w.servings.at(e.a).replica, e) {
 		sv := w.servings.at(e.a)
 		if sv.message.operation == topology.OpConsume && !w.waits(sv) {
-			w.finishOperation(e.a, &store.Answer{}) // who has left takes no message
+			w.finishOperation(e.a, &store.Answer{}) // a client that has left takes no message
 			return
 		}
 		w.stepOperation(e.a, w.replicas[sv.replica].store.Next(&sv.operation, w.now()))
@@ -359,7 +377,7 @@ func (w *world) stepOperation(i int32, step store.Step) {
 	}
 }
 
-// storeErrorBytes is about the length of a store's error.
+// storeErrorBytes is about the length in bytes of a store's error.
 const storeErrorBytes = 40
 
 // finishOperation answers an operation.
@@ -377,8 +395,8 @@ func (w *world) finishOperation(i int32, a *store.Answer) {
 	switch took := w.now() - sv.start; {
 	case sv.message.operation != topology.OpConsume:
 		s.counts.count(&res, took)
-	case a.Found || a.Code != store.OK: // looking for a message in vain is no operation
-		s.counts.count(&res, min(took, w.now()-sv.operation.Turn())) // a consumer takes turns in its caller
+	case a.Found || a.Code != store.OK: // a look for a message in vain does not count
+		s.counts.count(&res, min(took, w.now()-sv.operation.Turn())) // the wait for a turn in the caller does not count
 	}
 	w.leaves(s, sv)
 	r.inFlight--
@@ -399,14 +417,14 @@ const (
 	storeFailed = 2
 )
 
-// notUnderstood answers an operation that a fault has garbled.
+// notUnderstood answers an operation that a fault has made unreadable.
 func (w *world) notUnderstood(sv *serving, at time.Duration) {
 	att := w.attempts.at(sv.attempt)
 	att.response, att.storing.code = response{status: storeFailed, bytes: storeErrorBytes}, store.NotUnderstood
 	w.k.At(at, event{answered, sv.attempt, sv.gen})
 }
 
-// inStore lets a fault begin or end in its stores.
+// inStore begins or ends a fault in its stores.
 func (w *world) inStore(a *acting, begins bool) {
 	for _, i := range a.replicas {
 		r := w.replicas[i]
@@ -422,7 +440,7 @@ func (w *world) inStore(a *acting, begins bool) {
 	}
 }
 
-// wake lets the operations go on that wait for something to change in a store.
+// wake continues the operations that wait for a change of a store.
 func (w *world) wake(d *dataStore) {
 	waiting := d.waiting
 	d.waiting = nil
@@ -436,7 +454,8 @@ func (w *world) wake(d *dataStore) {
 	}
 }
 
-// leaveGroups takes a replica that has ended out of the consumers of its service.
+// leaveGroups removes a replica that has ended from the consumer group of its
+// service.
 func (w *world) leaveGroups(i int32) {
 	for _, r := range w.replicas {
 		if r.store != nil && r.store.Partitions() > 0 {
@@ -446,8 +465,8 @@ func (w *world) leaveGroups(i int32) {
 	}
 }
 
-// countReads adds what a data store has missed since the last sample, and how far its
-// consumers are behind.
+// countReads adds, to the sample of a data store, the misses and stale reads since
+// the last sample, and the lag of its consumers.
 func (r *replica) countReads(at time.Duration, sample *measure.Sample) {
 	if r.store == nil {
 		return
@@ -464,7 +483,7 @@ func (r *replica) countReads(at time.Duration, sample *measure.Sample) {
 	}
 }
 
-// hitsOf is how often a fault has acted.
+// hitsOf returns how often a fault has acted.
 func (d *dataStore) hitsOf(a *acting) int64 {
 	for _, c := range d.Conditions() {
 		if c.ID == a.id {
@@ -474,8 +493,8 @@ func (d *dataStore) hitsOf(a *acting) int64 {
 	return a.hits
 }
 
-// cutClients closes all connections to a store, and with them the operations that
-// are under way.
+// cutClients closes all connections to a store, which ends the operations under
+// way.
 func (w *world) cutClients(i int32) {
 	r := w.replicas[i]
 	r.store.epoch++
@@ -490,7 +509,7 @@ func (w *world) cutClients(i int32) {
 	r.inFlight = 0
 }
 
-// checkStore refuses what is not modelled of a store.
+// checkStore refuses settings of a store that are not modelled.
 func checkStore(system string, t *topology.Service) error {
 	settings := t.StoreSettings()
 	switch {

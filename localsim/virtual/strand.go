@@ -8,7 +8,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 )
 
-// A strand drives one branch of a request: its root, or one of a parallel step.
+// A strand drives one branch of a request: its root, or a branch of a parallel
+// step.
 type strand struct {
 	live    bool
 	serving int32
@@ -21,16 +22,16 @@ type strand struct {
 	call    int32 // calling, -1 if none
 	timer   des.Timer
 	onCPU   bool
-	// paid is the call that begins when the job on a processor is done; nil if that is
-	// work.
+	// paid is the call that begins when the job on a processor is done; nil if the job
+	// is work.
 	paid *behave.Op
-	// work is what the job on a processor needs.
+	// work is the processor time that the job needs.
 	work time.Duration
-	// burden is how many processors the work of another kind keeps busy.
+	// burden is how many processors its work with other than one core keeps busy.
 	burden float64
-	// hanging is the fault that lets it hang.
+	// hanging is the fault that makes it hang.
 	hanging *acting
-	// blocked says that it hangs by a fault of a chain, which nobody clears.
+	// blocked says that it hangs by a fault of a chain, which is never cleared.
 	blocked bool
 }
 
@@ -93,7 +94,7 @@ func (w *world) run(i int32, a exec.Action) {
 	}
 }
 
-// gone reports whether work is to be broken off.
+// gone reports whether work must be broken off.
 func (w *world) gone(sv *serving) bool { return sv.left && w.stops(sv) }
 
 // next tells a branch what has happened.
@@ -103,7 +104,7 @@ func (w *world) next(i int32, e exec.Event) {
 	w.run(i, s.branch.Next(e))
 }
 
-// stepDone is the end of an action that took time.
+// stepDone handles the end of an action that took time.
 func (w *world) stepDone(e event) {
 	if !w.strands.is(e.a, e.gen) {
 		return
@@ -124,7 +125,8 @@ func (w *world) finishStep(i int32) {
 	w.next(i, exec.Event{Kind: exec.Done})
 }
 
-// payForCall begins what a call costs its caller; false if that is nothing.
+// payForCall begins the processor time of a call at its caller. It returns false if
+// a call costs nothing there.
 func (w *world) payForCall(i int32, op *behave.Op) bool {
 	s := w.strands.at(i)
 	r := w.replicas[w.servings.at(s.serving).replica]
@@ -136,7 +138,7 @@ func (w *world) payForCall(i int32, op *behave.Op) bool {
 	return true
 }
 
-// work begins work; false if there is nothing to do.
+// work begins work. It returns false if there is nothing to do.
 func (w *world) work(i int32, op *behave.Op) bool {
 	s := w.strands.at(i)
 	sv := w.servings.at(s.serving)
@@ -150,7 +152,7 @@ func (w *world) work(i int32, op *behave.Op) bool {
 	case op.Cores == 1:
 		s.work = op.For
 	default:
-		// It takes its time on the clock, whatever else runs.
+		// This work takes its time on the clock, whatever else runs.
 		if op.For <= 0 {
 			return false
 		}
@@ -176,22 +178,22 @@ func (w *world) unburden(s *strand) {
 	}
 }
 
-// ioUnit is what is written between two syncs, as by the services.
+// ioUnit is how many bytes are written between two syncs, as in real services.
 const ioUnit = 512 << 10
 
-// diskIdleAfter is after how long a disk of nothing to do is slower at first: on a virtual
-// disk, syncs after pauses of 2 to 20 ms took 1.7 to 2.3 times as long as those after less
-// than 1 ms.
+// diskIdleAfter is the idle time after which the next sync of a disk is slower: on a
+// virtual disk, syncs after pauses of 2 to 20 ms took 1.7 to 2.3 times as long as syncs
+// after less than 1 ms.
 const diskIdleAfter = 2 * time.Millisecond
 
-// write lines a file up at the disk, and returns when it is written and synced.
+// write queues a file at the disk, and returns when it will be written and synced.
 func (w *world) write(bytes int64) time.Duration {
 	syncs := (bytes + ioUnit - 1) / ioUnit
 	took := time.Duration(syncs)*w.machine.DiskSync + time.Duration(float64(bytes)/w.machine.DiskRate*1e9)
 	if w.now()-w.disk.Free() >= diskIdleAfter {
 		took += w.machine.DiskIdle
 	}
-	if w.ioStress > 0 { // a share as large as that of each other who writes
+	if w.ioStress > 0 { // each stress takes as large a share as each writer
 		took *= time.Duration(1 + w.ioStress)
 	}
 	return w.disk.Take(w.now(), took)
@@ -204,7 +206,7 @@ func (w *world) holdFor(s *strand, size int64) {
 	w.hold(sv.replica, size)
 }
 
-// A leak is memory that is held beside requests.
+// A leak is memory that is held independently of requests.
 type leak struct {
 	replica     int32
 	incarnation int
@@ -228,8 +230,8 @@ func (w *world) leakOver(e event) {
 	w.leaks.release(e.a)
 }
 
-// hang waits for the end of a fault. It returns true if there is no need, because
-// the client has left.
+// hang makes a branch wait for the end of a fault. It returns true, and does not
+// wait, if the client has left.
 func (w *world) hang(i int32, op *behave.Op) bool {
 	s := w.strands.at(i)
 	sv := w.servings.at(s.serving)
@@ -249,7 +251,7 @@ func (w *world) hang(i int32, op *behave.Op) bool {
 	return false
 }
 
-// A handle names a use of a record of a pool.
+// A handle names one use of a record in a pool.
 type handle struct {
 	i   int32
 	gen uint32
@@ -278,7 +280,7 @@ func (w *world) fork(i int32) {
 	}
 }
 
-// endStrand is the end of a branch.
+// endStrand handles the end of a branch.
 func (w *world) endStrand(i int32) {
 	s := w.strands.at(i)
 	parent, serving := s.parent, s.serving
@@ -304,7 +306,8 @@ func (w *world) freeStrand(i int32) {
 	w.strands.release(i)
 }
 
-// leave interrupts a branch because the client is gone, and the service stops.
+// leave interrupts a branch because the client has left and the service stops such
+// work.
 func (w *world) leave(i int32) {
 	s := w.strands.at(i)
 	gen := w.strands.gens[i]
@@ -323,12 +326,12 @@ func (w *world) leave(i int32) {
 				w.leave(k)
 			}
 		}
-	default: // Wait: what is under way goes on
+	default: // Wait: the action under way goes on
 	}
 }
 
-// leaveHanging ends what hangs in a branch and below it, since the client is
-// gone.
+// leaveHanging ends the hangs in a branch and below it, because the client has
+// left.
 func (w *world) leaveHanging(i int32) {
 	s := w.strands.at(i)
 	if s.hanging != nil || s.blocked {
@@ -344,7 +347,7 @@ func (w *world) leaveHanging(i int32) {
 	}
 }
 
-// stopAction takes back what a branch waits for.
+// stopAction cancels the action for which a branch waits.
 func (w *world) stopAction(i int32) {
 	s := w.strands.at(i)
 	w.k.Cancel(s.timer)
@@ -356,7 +359,7 @@ func (w *world) stopAction(i int32) {
 	s.hanging, s.blocked = nil, false
 }
 
-// dropStrand ends a branch, and all below it, with its process.
+// dropStrand ends a branch, and all below it, because its process ends.
 func (w *world) dropStrand(i int32) {
 	s := w.strands.at(i)
 	w.stopAction(i)

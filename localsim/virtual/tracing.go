@@ -13,9 +13,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/span"
 )
 
-// A tracer makes the spans that real services and the real load make, with the
-// same ids and with virtual times. Unlike those it sees all of a request, and so
-// keeps every span of one that failed anywhere.
+// A tracer makes the same spans as real services and the real load, with the same
+// ids and with virtual times. Unlike those, it sees a request as a whole, so it
+// keeps every span of a request that failed anywhere.
 type tracer struct {
 	traces  span.Traces
 	sampler span.Sampler
@@ -23,7 +23,7 @@ type tracer struct {
 	free    []*trace
 }
 
-// A trace is that of one request under way.
+// A trace is the trace of one request under way.
 type trace struct {
 	id      span.TraceID
 	sampled bool
@@ -41,7 +41,7 @@ func newTracer(seed uint64, o *Options) *tracer {
 	return &tracer{traces: span.NewTraces(seed), sampler: span.NewSampler(o.TraceSample), sink: o.Spans}
 }
 
-// begin begins the trace of a request; nil if none are made.
+// begin begins the trace of a request. It returns nil if no spans are made.
 func (t *tracer) begin(request string) *trace {
 	if t == nil {
 		return nil
@@ -55,7 +55,7 @@ func (t *tracer) begin(request string) *trace {
 	return tr
 }
 
-// add takes a span in.
+// add adds a span.
 func (tr *trace) add(s span.Span) {
 	s.Trace, s.Sampled = tr.id, tr.sampled
 	s.SetIDs()
@@ -63,7 +63,8 @@ func (tr *trace) add(s span.Span) {
 	tr.spans = append(tr.spans, s)
 }
 
-// leave ends one of those that a trace waits for. The last hands the spans over.
+// leave ends one of the requests for which a trace waits. The last one passes the
+// spans on.
 func (t *tracer) leave(tr *trace) {
 	if tr == nil {
 		return
@@ -78,7 +79,7 @@ func (t *tracer) leave(tr *trace) {
 	t.free = append(t.free, tr)
 }
 
-// stamp is a virtual time on the calendar, in nanoseconds since 1970.
+// stamp converts a virtual time to the calendar, in nanoseconds since 1970.
 func stamp(at time.Duration) int64 { return Epoch.UnixNano() + int64(at) }
 
 // note adds an event to the span of a request at a server.
@@ -88,7 +89,8 @@ func (w *world) note(sv *serving, name span.EventName, subject, detail string) {
 	}
 }
 
-// hitFault counts that a fault has acted on a request, by its place from 1.
+// hitFault counts that a fault has acted on a request. place counts from 1, as
+// Op.Fault does.
 func (w *world) hitFault(sv *serving, place int) {
 	sv.faults.hit(place)
 	a := sv.faults.running[place-1]
@@ -121,7 +123,7 @@ func (w *world) traceServed(sv *serving, res *response) {
 	sv.trace.add(s)
 }
 
-// failureText says why the request is not answered well.
+// failureText returns why the request is not answered well.
 func (sv *serving) failureText(res *response) string {
 	switch end := sv.machine.Ending(); {
 	case end.Kind == behave.OpFail:

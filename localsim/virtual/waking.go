@@ -6,33 +6,32 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/des"
 )
 
-// A waker says when a sleep is seen to be over. The services and the load are one
-// program of Go, whose runtime lets the kernel wake it after whole milliseconds (tick): it
-// asks for those that are left, and at the end for one more (runtime/netpoll_epoll.go).
-// So a sleep of 0.1 ms takes 1 ms if nothing else happens, and one of 1.1 ms takes 2. What
-// else happens ends the wait earlier, but not each time, because another thread may take
-// care of it.
+// A waker says when the program notices that a sleep is over. The services and the load
+// are one Go program. Its runtime waits in the kernel for whole milliseconds (tick): for
+// those that are left, and at the end for one more (runtime/netpoll_epoll.go). So a sleep
+// of 0.1 ms takes 1 ms if nothing else happens, and one of 1.1 ms takes 2. Another event
+// can end the wait earlier, but does not always, because another thread may handle it.
 type waker struct {
-	// tick is 0 where sleeps end by themselves.
+	// tick is 0 if sleeps end on time.
 	tick time.Duration
 	// typical is the median lateness of the kernel's own timer.
 	typical time.Duration
-	// last is when the program began to wait, seen counts the events since the first
-	// of those in over.
+	// last is when the program began to wait. seen counts the events since the first
+	// sleep in over was due.
 	last time.Duration
 	seen int
 	over []sleeper
 }
 
-// A sleeper is an event that is due, and the timer by which it happens at the latest.
+// A sleeper is a due event, and the timer by which it happens at the latest.
 type sleeper struct {
 	timer des.Timer
 	event event
 }
 
-// notices is how many other events it takes until a sleep that is over is noticed. With
-// two, sleeps of 0.1 to 20 ms under 60 to 2500 requests a second are as late as real ones
-// were, from the median to p90.
+// notices is the number of other events after which the program notices that a sleep is
+// over. With 2, sleeps of 0.1 to 20 ms at 60 to 2500 requests a second are as late as
+// real ones were, from the median to p90.
 const notices = 2
 
 func newWaker(m *Machine) waker {
@@ -43,9 +42,8 @@ func newWaker(m *Machine) waker {
 	return k
 }
 
-// idleAfter is after how long a processor of nothing else to do sleeps so deeply that it
-// wakes up slowly: Linux then does without its regular tick, of which there are 250 a
-// second.
+// idleAfter is the idle time after which a processor wakes up slowly: Linux then stops
+// its regular tick, which comes 250 times a second.
 const idleAfter = 4 * time.Millisecond
 
 // idle reports whether the processors have had nothing to do for a while.
@@ -64,7 +62,8 @@ func (w *world) sleep(sv *serving, d time.Duration, e event) des.Timer {
 	return w.k.After(d, e)
 }
 
-// sleepDue is the moment until which a branch, or a call before a retry, sleeps.
+// sleepDue handles the moment until which a branch, or a call before a retry,
+// sleeps.
 func (w *world) sleepDue(e event) {
 	switch {
 	case e.kind == sleepDue && w.strands.is(e.a, e.gen):
@@ -78,7 +77,8 @@ func (w *world) sleepDue(e event) {
 	}
 }
 
-// oversleep schedules what happens when a sleep that is over now is noticed.
+// oversleep schedules an event for when the program notices that a sleep is over
+// now.
 func (w *world) oversleep(sv *serving, e event) des.Timer {
 	k := &w.waker
 	timer := w.k.At(k.wakes(w.now())+w.late(sv), e)
@@ -89,8 +89,8 @@ func (w *world) oversleep(sv *serving, e event) des.Timer {
 	return timer
 }
 
-// wakes is when the wait ends that the program is in at a moment, or the one that it
-// begins then because it is too early.
+// wakes returns when the program wakes up from the wait in which it is at a moment.
+// If that wait ends too early, it returns the end of the next one.
 func (k *waker) wakes(due time.Duration) time.Duration {
 	at := k.last
 	for {
@@ -98,14 +98,15 @@ func (k *waker) wakes(due time.Duration) time.Duration {
 		if left <= k.tick {
 			return at + k.tick
 		}
-		// It begins to wait a little later than the sleep.
+		// The program begins to wait a little later than the sleep.
 		if at += (left-1)/k.tick*k.tick + k.typical; at >= due {
 			return due
 		}
 	}
 }
 
-// noticed follows an event of the program, which may notice sleeps that are over.
+// noticed is called after each event of the program, by which it may notice sleeps
+// that are over.
 func (w *world) noticed() {
 	k := &w.waker
 	k.last = w.now()

@@ -51,15 +51,15 @@ func TestExamplesAreExplained(t *testing.T) {
 		example, variant string
 		want             []string
 	}{
-		{"outage-lab", "1-outage", []string{`100 % were degraded`, `^0s fault outage at recommendations acted from here on, on 1842 requests`, `100 % of the calls of home to recommendations failed \(1842 without a connection\)`, `!breaker`, `!queue`}},
-		{"outage-lab", "2-outage-breakers", []string{`^0s fault outage`, `breaker of home to recommendations opened for the first time; it kept back 98 % of the calls`}},
+		{"outage-lab", "1-outage", []string{`100% were degraded`, `^0s fault outage at recommendations acted from here on, on 1842 requests`, `100% of the calls of home to recommendations failed \(1842 without a connection\)`, `!breaker`, `!queue`}},
+		{"outage-lab", "2-outage-breakers", []string{`^0s fault outage`, `breaker of home to recommendations opened for the first time; it kept back 98% of the calls`}},
 		{"outage-lab", "3-slow", []string{slow, `calls of home to recommendations took 7\.\d+s each, and home waited \(their timeout is 1m0s\)`, `!degraded`, `!tried again`}},
 		{"outage-lab", "4-breakers", []string{slow, `took 7\.\d+s each, and home waited`, `!breaker`}},
 		{"outage-lab", "5-timeouts", []string{slow, `^11\.\ds the queue of recommendations \(8 workers, 129 places\) was full: it turned \d+ away; it served 0\.\d+/s, each for 7\.\d+s`, `\(222 without a connection, 164 timeouts\)`}},
 		{"outage-lab", "6-long-timeouts", []string{slow, `all 8 workers of recommendations were busy`, `50 timeouts`}},
 		{"outage-lab", "7-retries", []string{slow, `took 7\.\d+s each, and home waited`, `!tried again`}},
 		{"outage-lab", "8-timeouts-retries", []string{slow, `calls were tried again: home to recommendations x4\.0`, `queue of recommendations .* was full`}},
-		{"outage-lab", "9-timeouts-breakers", []string{slow, `^3\.\ds the breaker of home to recommendations opened for the first time; it kept back 98 % of the calls`, `32 timeouts`}},
+		{"outage-lab", "9-timeouts-breakers", []string{slow, `^3\.\ds the breaker of home to recommendations opened for the first time; it kept back 98% of the calls`, `32 timeouts`}},
 		{"lesson-13-metastable", "retries", []string{
 			`^2s fault latency api acted until 3\.5s`, `web to api x4\.0`, `^2\.6s the queue of api \(4 workers, 129 places\) was full`,
 			`^2s until 8\.3s, of 662`, `it served 150/s, each for 26\.6ms`, `^3\.5s the last fault was over at 3\.5s, but the trouble went on until 8\.3s: calls of web to api were still tried 3\.\d times each, api still turned \d+ away`,
@@ -67,7 +67,7 @@ func TestExamplesAreExplained(t *testing.T) {
 		{"lesson-10-retry-amplification", "every-layer", []string{`fault broken at leaf`, `web to a x3\.0, a to b x3\.0, b to c x3\.0, c to leaf x3\.0; leaf got 810 requests for 10 of the clients`}},
 		{"lesson-10-retry-amplification", "one-layer", []string{`calls were tried again: web to a x3\.0$`}},
 		{"lesson-05-nested-timeouts", "nested", []string{`fault latency reviews`, `calls of details to reviews failed \(100 timeouts; their timeout is 100ms\)`}},
-		{"lesson-14-slow-is-worse-than-dead", "slow", []string{`fault slow at adverts acted until 7\.0s`, `all 8 workers of web were busy.* 97 % of it waiting for adverts`, `no timeout`}},
+		{"lesson-14-slow-is-worse-than-dead", "slow", []string{`fault slow at adverts acted until 7\.0s`, `all 8 workers of web were busy.* 97% of it waiting for adverts`, `no timeout`}},
 		{"lesson-16-load-shedding", "long-queue", []string{`all 4 workers of api were busy, with up to 501 waiting`, `!fault`}},
 		{"lesson-18-hedge", "all", []string{`nothing went wrong: all 480 requests ended well`}},
 		{"lesson-18-hedge", "none", []string{`nothing went wrong`}},
@@ -104,7 +104,7 @@ load: {rate: 260, arrivals: poisson, duration: 20s, timeout: 2s}`,
 system: {services: [{name: web, workers: 8, backlog: 16, calls: [db]}, {name: db, work: {sleep: 5ms}}]}
 load: {rate: 50, arrivals: poisson, duration: 20s, timeout: 2s}
 faults: [{type: hang, target: db, start: 5s, duration: 5s}]`,
-			[]string{`^5s fault hang db acted until 10\.0s`, `queue of web .* 100 % of it waiting for db`, `these calls have no timeout`}},
+			[]string{`^5s fault hang db acted until 10\.0s`, `queue of web .* 100% of it waiting for db`, `these calls have no timeout`}},
 		"too little of a processor": {`
 system: {services: [{name: web, calls: [thin, wide]}, {name: thin, work: {cpu: 10ms}, resources: {cpuLimit: 500m}}, {name: wide, work: {cpu: 1ms}}]}
 load: {rate: 80, duration: 20s, timeout: 2s}`,
@@ -112,7 +112,7 @@ load: {rate: 80, duration: 20s, timeout: 2s}`,
 		"a machine that is too small": {`
 system: {services: [{name: web, calls: [heavy]}, {name: heavy, work: {cpu: 100ms}}]}
 load: {rate: 120, duration: 20s, timeout: 2s}`,
-			[]string{`all 8 processors of the machine were busy, \d+ % of that with heavy`, `!without a fault`}},
+			[]string{`all 8 processors of the machine were busy, \d+% of that with heavy`, `!without a fault`}},
 		"too little memory": {`
 system: {services: [{name: web, calls: [store]}, {name: store, memory: 20Mi, resources: {memoryLimit: 64Mi}}]}
 load: {rate: 50, duration: 20s}
@@ -134,7 +134,7 @@ faults: [{type: connections-exhausted, target: db, start: 5s, duration: 5s}]`,
 		"a disk that is too slow": {`
 system: {services: [{name: web, calls: [log]}, {name: log, work: {io: 20Mi}}]}
 load: {rate: 50, duration: 20s}`,
-			[]string{`the disk of the machine was busy 100 % of the time`, `!without a fault`}},
+			[]string{`the disk of the machine was busy 100% of the time`, `!without a fault`}},
 		"a timeout that is too short": {`
 system: {services: [{name: web, calls: [{to: mid, timeout: 100ms}]}, {name: mid, calls: [low]}, {name: low, work: {sleep: 150ms}}]}
 load: {rate: 50, duration: 20s}`,
@@ -169,7 +169,7 @@ faults: [{type: net-partition, target: web->db, start: 5s, duration: 5s}]`,
 		"errors of its own": {`
 system: {services: [{name: web, calls: [db]}, {name: db, errorRate: 0.2}]}
 load: {rate: 50, duration: 20s}`,
-			[]string{`db answered \d\d % of its requests with errors of its own, without a fault`}},
+			[]string{`db answered \d\d% of its requests with errors of its own, without a fault`}},
 		"errors by a fault on the way": {`
 system: {services: [{name: web, calls: [price]}, {name: price, work: {sleep: 5ms}}]}
 load: {rate: 50, duration: 20s}

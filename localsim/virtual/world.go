@@ -11,7 +11,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// A kind says what an event is, and what its a is the index of.
+// A kind says what happens at an event. In parentheses is the record of which the
+// event's a is the index.
 type kind uint8
 
 const (
@@ -27,9 +28,9 @@ const (
 	headerOver
 	// arrive: a request reaches its server (serving).
 	arrive
-	// begin: a request has had its processor time and is worked on (serving).
+	// beginWork: a request has had its processor time and is worked on (serving).
 	beginWork
-	// left: the client of a request has left (serving).
+	// clientLeft: the client of a request has left (serving).
 	clientLeft
 	// queueOver: a request may not wait any longer for a worker (serving).
 	queueOver
@@ -43,7 +44,7 @@ const (
 	answered
 	// timedOut: the caller waits no longer (attempt).
 	timedOut
-	// reset: a fault breaks the connection (attempt).
+	// breakConn: a fault breaks the connection (attempt).
 	breakConn
 	// cpuDone: the first job of a group of the processors ends (group).
 	cpuDone
@@ -88,8 +89,8 @@ func (k kind) String() string {
 		"leak", "replica", "fault", "arrival", "user", "users", "phase", "second", "health check", "health check over", "tail", "pool", "operation", "shared call", "sleep", "pause"}[k]
 }
 
-// An event happens to what its kind says, unless that has got another
-// generation since.
+// An event happens to the record a of its kind. It does nothing if the record has
+// got another generation since.
 type event struct {
 	kind kind
 	a    int32
@@ -108,8 +109,8 @@ type world struct {
 	replicas []*replica
 	cpu      *des.Processors
 	cpuTimer []des.Timer
-	// groups has the replica of each group of the processors; -1 is the group of
-	// all that have no limit.
+	// groups has the replica of each group of processors; -1 stands for the group
+	// of all replicas without a limit.
 	groups []int32
 	disk   des.Line
 	// ioStress counts the faults that keep the disk busy.
@@ -133,13 +134,13 @@ type world struct {
 	// jsonBodies says which texts of the file are JSON.
 	jsonBodies map[*behave.Endpoint]bool
 
-	// record tells why requests went wrong.
+	// record explains why requests failed.
 	record  *record
 	clients clients
 	faults  faultBoard
 	// replicasChanged asks for a look at the states of replicas.
 	replicasChanged bool
-	// err stops the world.
+	// err stops the run.
 	err error
 
 	// instant counts the events since time last passed.
@@ -147,25 +148,26 @@ type world struct {
 	instantAt time.Duration
 }
 
-// A service is one of the file, with what its replicas count together.
+// A service is a service of the file, with the counts of all its replicas.
 type service struct {
 	index    int32
 	name     string
 	plan     *behave.Service
 	topology topology.Service
 	replicas []int32
-	// requestCPU is the processor time of a request beside its work, callCPU what a
-	// call adds at its caller, startTime that of a process; oneProcessor bounds what a
-	// replica uses.
+	// requestCPU is the processor time of a request without its work, callCPU that of
+	// a call at its caller, and startTime the start of a process. oneProcessor says
+	// that a replica uses at most one processor.
 	requestCPU, callCPU, startTime time.Duration
 	oneProcessor                   bool
-	// ready are those that callers choose from.
+	// ready are the replicas from which callers choose.
 	ready []int32
 	// calls are the callees of the sites of the plan, targets the endpoints that
 	// answer them, if those do not depend on the request.
 	calls   []*callee
 	targets []*behave.Endpoint
-	// callees has those of chains, too, by service; -1 is outside.
+	// callees also has the callees of chains, by service; -1 means outside the
+	// system.
 	callees map[int32]*callee
 	counts  serviceCounts
 	// store has the settings of a data store.
@@ -216,7 +218,7 @@ func newWorld(e *experiment.Experiment, o *Options) (*world, error) {
 	return w, nil
 }
 
-// index is that of a service; -1 if there is none of the name.
+// index returns the index of a service, or -1 if there is no service of the name.
 func (w *world) index(name string) int32 {
 	if i, ok := w.byName[name]; ok {
 		return i
@@ -263,7 +265,7 @@ func (w *world) addGroup(quota float64, replica int32) int32 {
 	return int32(g)
 }
 
-// handle does what an event says.
+// handle handles an event.
 func (w *world) handle(e event) {
 	switch e.kind {
 	case reachAccept:
@@ -322,7 +324,7 @@ func (w *world) handle(e event) {
 	w.retime()
 }
 
-// handleOutside does what comes from outside the system.
+// handleOutside handles events that come from outside the system.
 func (w *world) handleOutside(e event) {
 	switch e.kind {
 	case nextArrival:
@@ -335,7 +337,7 @@ func (w *world) handleOutside(e event) {
 		w.clients.changeUsers(e)
 	case phaseOver:
 		w.clients.phaseOver(e)
-	default: // the run's own
+	default: // events of the run itself
 	}
 }
 
@@ -367,15 +369,15 @@ func (w *world) cpuDone(e event) {
 
 func (w *world) serviceAt(replica int32) *service { return w.services[w.replicas[replica].service] }
 
-// A pool is a slab of records that are used again; each use has a generation,
-// which is odd while the record is in use.
+// A pool is a slab of reusable records. Each use has a generation, which is odd
+// while the record is in use.
 type pool[T any] struct {
 	list []*T
 	gens []uint32
 	free []int32
 }
 
-// take returns a record that is free, as its last use has left it.
+// take returns a free record, with the contents of its last use.
 func (p *pool[T]) take() (int32, *T) {
 	if n := len(p.free); n > 0 {
 		i := p.free[n-1]
@@ -394,21 +396,21 @@ func (p *pool[T]) release(i int32) {
 
 func (p *pool[T]) at(i int32) *T { return p.list[i] }
 
-// is reports whether a record still has the use that an event means.
+// is reports whether a record is still in the use of a generation.
 func (p *pool[T]) is(i int32, gen uint32) bool { return p.gens[i] == gen }
 
 func (p *pool[T]) live(i int32) bool { return p.gens[i]&1 == 1 }
 
 func (p *pool[T]) used() int { return len(p.list) - len(p.free) }
 
-// A hop is a place in the tree of calls. Its text is made once for all requests.
+// A hop is a place in the tree of calls. All requests share its text.
 type hop struct {
 	text string
 	kids []*hop
 	keys []uint32
 }
 
-// A hopTree has the hops that were seen, up to a bound.
+// A hopTree has the hops that have occurred, up to a bound.
 type hopTree struct {
 	root *hop
 	n    int

@@ -51,7 +51,7 @@ type Advice struct {
 	Rule Rule
 	// Where is a service (cart), a call (web->cart), or a chain of calls.
 	Where string
-	// What says what was found, Instead what to write.
+	// What describes the finding, Instead what to write in its place.
 	What, Instead string
 }
 

@@ -1,8 +1,8 @@
-// Package behave decides what a service does for one request: which faults act,
-// how long it works, whom it calls, what it answers. It knows no clock, no
-// goroutine and no network; executors in real and in virtual time do what it
-// has decided. Every random decision is drawn from a key of seed, service,
-// request and hop, so that the order of events never changes it.
+// Package behave decides what a service does for one request: which faults act, how
+// long it works, which services it calls, what it answers. It has no clock, no
+// goroutine and no network; executors in real and in virtual time carry out its
+// decisions. Every random decision is drawn from a key of seed, service, request
+// and hop, so that the order of events never changes it.
 package behave
 
 import (
@@ -33,7 +33,7 @@ const (
 	OpIO
 	// OpAllocate holds memory until the request ends: Bytes.
 	OpAllocate
-	// OpLeak holds memory beside the request: Bytes, For.
+	// OpLeak holds memory independently of the request: Bytes, For.
 	OpLeak
 	// OpCall calls another service: Call and Index, or Route and Index.
 	OpCall
@@ -48,17 +48,17 @@ const (
 	OpHang
 	// OpCorrupt damages the body of the answer that will be given.
 	OpCorrupt
-	// OpPanic breaks the handler; clients see what they see of OpAbort.
+	// OpPanic breaks the handler; clients see the same as with OpAbort.
 	OpPanic
 	// OpRespond ends the request with its answer: Status, Bytes.
 	OpRespond
 )
 
-// An Op is one thing that an executor does. Which fields count is told by its
-// kind.
+// An Op is one thing that an executor does. Its kind says which fields it uses.
 type Op struct {
 	Kind OpKind
-	// Fault is set where a fault acts: its place in the FaultSet, from 1.
+	// Fault is the fault that acts: its place in the FaultSet, counted from 1; 0
+	// means none.
 	Fault  int
 	Status int
 	For    time.Duration
@@ -66,39 +66,38 @@ type Op struct {
 	Units  float64
 	Cores  float64
 	Call   *Call
-	// Route is what is called where a chain is executed.
+	// Route is the route that is called, if the request is a chain.
 	Route *chain.Chain
-	// Index tells the calls of one request apart: it is the callee's part of
-	// the hop, and of the key that chooses its replica.
+	// Index identifies a call of one request: it is the last part of the callee's
+	// hop, and part of the key that chooses its replica.
 	Index    int
 	Branches [][]Op
 }
 
-// A Call is what a caller knows of a call, compiled once.
+// A Call is a call of the file, compiled for its caller.
 type Call struct {
 	To, Method, Path string
 	// From is the endpoint that makes the call.
 	From *Endpoint
-	// Site numbers the calls that a service's file has, from 0; it is the same
-	// for all the requests that make the call. Executors keep the state of the
-	// policies by it.
+	// Site numbers the calls in a service's description from 0. All requests that
+	// make the call share it, and executors keep the state of policies by it.
 	Site         int
 	RequestBytes int64
-	// Policy is what the caller does about failure. Its timeout bounds an
-	// attempt; 0 means that the request's time does.
+	// Policy is what the caller does about failure. Its timeout bounds an attempt;
+	// 0 means that only the request's deadline does.
 	Policy  policy.Call
 	OnError topology.OnError
 	Answers map[string]topology.Answer
-	// Kept says that the request's own answer tells the call's.
+	// Kept says that the request's own answer contains the answer of the call.
 	Kept bool
-	// Names are those in braces in the path, which FillPath fills in.
+	// Names are the names in braces in the path, which FillPath replaces.
 	Names []string
-	// Operations are what the call asks a data store for, one after another; none
-	// if the callee is a service. Path then describes them, and RequestBytes is the
-	// length of each value that is written.
+	// Operations are the operations of a data store, one after another; none if the
+	// callee is a service. With operations, Path describes them, and RequestBytes
+	// is the length of each written value.
 	Operations []topology.Operation
 	// OnMiss is the look-up that must have missed for the call to be made; nil if
-	// the call depends on none.
+	// the call does not depend on one.
 	OnMiss *Lookup
 	// Coalesce says that the requests of a replica that miss the same item at once
 	// share the call.
@@ -107,7 +106,7 @@ type Call struct {
 
 // A Lookup is a call that reads one item of a data store.
 type Lookup struct {
-	// Store is the name of the store, Index that of the call.
+	// Store is the name of the store, Index the Op.Index of the call.
 	Store string
 	Index int
 }
@@ -118,24 +117,24 @@ const MethodStore = "STORE"
 // ToStore reports whether the callee is a data store.
 func (c *Call) ToStore() bool { return len(c.Operations) > 0 }
 
-// SameAs reports whether a call of another description of the service makes requests that
-// the same policies bound: those of the same endpoint to the same endpoint of its callee.
+// SameAs reports whether a call of another description of the service is the same call
+// with the same policies: from the same endpoint to the same endpoint of its callee.
 func (c *Call) SameAs(other *Call) bool {
 	return c.From.Method == other.From.Method && c.From.Path == other.From.Path &&
 		c.To == other.To && c.Method == other.Method && c.Path == other.Path && reflect.DeepEqual(c.Policy, other.Policy)
 }
 
 // Managed reports whether the call has policies other than a timeout, so that an
-// executor has to ask a policy.Caller about it.
+// executor must ask a policy.Caller about it.
 func (c *Call) Managed() bool {
 	rest := c.Policy
 	rest.Timeout = 0
 	return !rest.IsZero()
 }
 
-// Hop is the place of a call in the tree of calls that a request makes: the
-// indexes of the calls that led there, such as 0.2.1. The request from outside
-// has the empty hop.
+// Hop returns the place of a call in the tree of calls of a request: the indexes of
+// the calls that led there, such as 0.2.1. The request from outside has the empty
+// hop.
 func Hop(parent string, index int) string {
 	if parent == "" {
 		return strconv.Itoa(index)
@@ -143,8 +142,8 @@ func Hop(parent string, index int) string {
 	return parent + "." + strconv.Itoa(index)
 }
 
-// AttemptHop is the hop of the n-th request that is sent for one call, counted
-// from 1: a further one makes its callee decide anew.
+// AttemptHop returns the hop of the n-th request that is sent for one call, counted
+// from 1. From the second request on it differs, so that the callee decides anew.
 func AttemptHop(hop string, n int) string {
 	if n <= 1 {
 		return hop
@@ -152,14 +151,15 @@ func AttemptHop(hop string, n int) string {
 	return hop + "~" + strconv.Itoa(n)
 }
 
-// Consequence is what a failed call, which was answered with a status or with
-// none (0), does to the request that made it: the answer that the request fails
-// with, or false where it goes on. An answer without a body says what failed.
+// Consequence returns what a failed call does to the request that made it: the
+// answer with which the request fails, or false if the request goes on. status is
+// the status of the call's answer, or 0 if there was none. An answer without a body
+// gets a text that says what failed.
 //
-// A failure that the call's Answers do not name propagates, if it does, as 504
-// for a timeout; 503 where the call was not sent at all (breaker open, rejected,
-// cancelled); 502 for the rest, as a gateway answers for an upstream that is not
-// there, answers with an error, or answers what cannot be read.
+// A failure that the call's Answers do not name propagates, unless OnError ignores
+// it: as 504 for a timeout; as 503 if the call was not sent at all (breaker open,
+// rejected, cancelled); and as 502 otherwise, as a gateway answers for an upstream
+// that is missing, answers with an error, or gives an answer that cannot be read.
 func (c *Call) Consequence(class outcome.Class, status int) (answer topology.Answer, fails bool) {
 	if class == outcome.OK {
 		return answer, false
@@ -185,5 +185,5 @@ func (c *Call) Consequence(class outcome.Class, status int) (answer topology.Ans
 	return answer, true
 }
 
-// StatusTimeout is what a request is answered with whose own time is over.
+// StatusTimeout is the status of a request whose deadline has passed.
 const StatusTimeout = 504

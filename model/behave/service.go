@@ -8,18 +8,19 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// A Request is what decisions are keyed by, and filtered.
+// A Request is the identity of a request, by which decisions are keyed and faults
+// are filtered.
 type Request struct {
-	// ID is the same for all the calls that one request from outside causes.
+	// ID is the same for all calls that follow from one request from outside.
 	ID string
-	// Hop tells those calls apart.
+	// Hop identifies one of those calls.
 	Hop string
 	// From is the calling service; empty for a client outside the system.
 	From string
 }
 
-// A Service is a service compiled for deciding. It does not change and may be
-// used from many goroutines.
+// A Service is a service, compiled for decisions. It does not change, so many
+// goroutines may use it at once.
 type Service struct {
 	Name      string
 	Endpoints []*Endpoint
@@ -27,13 +28,13 @@ type Service struct {
 	Sites  []*Call
 	key    dist.Key
 	byPath map[string][]*Endpoint
-	// patterns are the endpoints whose path has names in braces.
+	// patterns are the endpoints whose paths have names in braces.
 	patterns []*Endpoint
 }
 
-// New compiles a service. The seed is that of the run; with it, all replicas of
-// a service decide alike. Calls whose endpoint the file leaves out must have
-// been filled in by Bind; those that were not go to GET /.
+// New compiles a service. seed is the seed of the run, with which all replicas of a
+// service decide alike. Bind must have completed the calls whose endpoint the file
+// leaves out; others go to GET /.
 func New(seed uint64, t *topology.Service) *Service {
 	s := &Service{Name: t.Name, key: dist.Seed(seed).With(t.Name), byPath: map[string][]*Endpoint{}}
 	for i := range t.Endpoints {
@@ -48,8 +49,8 @@ func New(seed uint64, t *topology.Service) *Service {
 }
 
 // Endpoint returns the endpoint that answers a method and path. known reports
-// whether there is the path with another method. The root path, if no endpoint
-// has it, means the first endpoint.
+// whether the path exists with another method. If no endpoint has the root path, it
+// means the first endpoint.
 func (s *Service) Endpoint(method, path string) (e *Endpoint, known bool) {
 	list, ok := s.byPath[path]
 	if !ok && path == topology.DefaultPath {
@@ -72,8 +73,8 @@ func (s *Service) Endpoint(method, path string) (e *Endpoint, known bool) {
 	return nil, known
 }
 
-// Methods lists the methods of the endpoints that answer a path, each once. An
-// endpoint of any method is listed as "".
+// Methods lists the methods of the endpoints that answer a path, each once. ""
+// stands for an endpoint of any method.
 func (s *Service) Methods(path string) (methods []string) {
 	add := func(e *Endpoint) {
 		if !slices.Contains(methods, e.Method) {
@@ -95,28 +96,30 @@ func (s *Service) Methods(path string) (methods []string) {
 	return methods
 }
 
-// Key is what all decisions for a request are derived from.
+// Key returns the key from which all decisions for a request are derived.
 func (s *Service) Key(r Request) dist.Key { return s.key.With(r.ID).With(r.Hop) }
 
-// ReplicaKey decides which replica the index-th call of a request goes to.
+// ReplicaKey returns the key that chooses the replica of the index-th call of a
+// request.
 func (s *Service) ReplicaKey(r Request, index int) dist.Key {
 	return s.Key(r).With("replica").WithInt(index)
 }
 
-// CallKey is what the waits of a call are drawn from.
+// CallKey returns the key from which the waits of a call are drawn.
 func (s *Service) CallKey(r Request, index int) dist.Key {
 	return s.Key(r).With("call").WithInt(index)
 }
 
-// OperationItem decides which of a data store's items the n-th operation, from 0,
-// of the index-th call of a request is on. Attempts of one call are on the same.
+// OperationItem returns the item of a data store for the n-th operation, counted
+// from 0, of the index-th call of a request. All attempts of a call use the same
+// item.
 func (s *Service) OperationItem(r Request, index, n, items int) int {
 	return s.Key(r).With("item").WithInt(index).WithInt(n).IntN(max(items, 1))
 }
 
-// ItemOf is the item that the n-th operation of a call is on; items tells how many a
-// data store has. All operations of a call that follows a miss are on the item that
-// was looked up.
+// ItemOf returns the item for the n-th operation of a call; items returns how many a
+// data store has. All operations of a call that follows a miss use the item that was
+// looked up.
 func (s *Service) ItemOf(r Request, op *Op, n int, items func(store string) int) int {
 	if l := op.Call.OnMiss; l != nil {
 		return s.OperationItem(r, l.Index, 0, items(l.Store))
@@ -124,13 +127,12 @@ func (s *Service) ItemOf(r Request, op *Op, n int, items func(store string) int)
 	return s.OperationItem(r, op.Index, n, items(op.Call.To))
 }
 
-// Bind returns the service of a system with every call complete: the endpoint
-// and method that a call leaves out are those of its callee's first endpoint, and
-// the operations that a call of a data store leaves out are the store's own. The
-// endpoint of a call to a service at a URL becomes the path to ask its server for.
-// A service knows only its own part of the system, so whoever starts it binds
-// it first. The system is not changed. Calls to unknown services stay as they
-// are.
+// Bind returns the service of a system with every call complete: the endpoint and
+// method that a call leaves out are those of its callee's first endpoint, and the
+// operations that a call of a data store leaves out are the store's own. The
+// endpoint of a call to a service at a URL becomes the path on its server. A
+// service knows only its own part of the system, so it must be bound before it is
+// started. Bind does not change the system, nor calls to unknown services.
 func Bind(system *topology.System, service *topology.Service) topology.Service {
 	callees := make(map[string]*topology.Service, len(system.Services))
 	for i := range system.Services {
@@ -139,7 +141,7 @@ func Bind(system *topology.System, service *topology.Service) topology.Service {
 	return BindTo(service, func(name string) *topology.Service { return callees[name] })
 }
 
-// BindTo is Bind for those who keep an index of their services.
+// BindTo is Bind for callers that have an index of the services.
 func BindTo(service *topology.Service, lookup func(name string) *topology.Service) topology.Service {
 	bound := *service
 	bound.Endpoints = make([]topology.Endpoint, len(service.Endpoints))

@@ -69,11 +69,11 @@ type Response struct {
 	Response []*Response `json:"response"`
 }
 
-// Sample returns the part of the chain that is called: each node, the root too,
-// stays with its probability, and with all that is below it goes where it does
-// not stay. Nothing is left of a chain whose root goes: Sample returns nil. The
-// chain itself is not changed. The same key always decides alike, and what is
-// decided for one node does not depend on its siblings.
+// Sample returns the part of the chain that is called: it keeps each node, the root
+// included, with the node's probability. A node that is not kept is removed with
+// everything below it. If the root is not called, Sample returns nil. It does not
+// change c. The same key always gives the same decisions, and the decision for a
+// node does not depend on its siblings.
 func Sample(c *Chain, key dist.Key) *Chain {
 	if !key.With("probability").Chance(c.Probability / 100) {
 		return nil
@@ -92,10 +92,10 @@ func Sample(c *Chain, key dist.Key) *Chain {
 func IsURL(designation string) bool { return strings.HasPrefix(designation, "http") }
 
 // Resolve returns the chain with every name replaced by its URL. URLs are left
-// alone. Names that lookup does not know stay as they are and are returned in
-// the order of their first mention: the service that is to call one puts null
-// into its response and the reason into its errors, and calls nobody. Whoever
-// sends the chain looks whether the root is among them.
+// alone. Names that lookup does not know stay as they are and are returned in the
+// order of their first mention: the service that is to call one puts null into its
+// response and the reason into its errors, and calls nobody. The sender of the
+// chain must check whether the root is among them.
 //
 // MicroSim's names may have underscores where a system's have hyphens; lookup
 // is asked for both.

@@ -50,8 +50,8 @@ type Hop struct {
 	// Reasons say why it did not end well: those of its caller if it was not
 	// answered, else its own, without those that tell of its routes.
 	Reasons []string
-	// Routes are those of the chain, in order. What became of the routes of a hop
-	// that was not answered is not known: then there are none.
+	// Routes are the hops of the chain's routes, in order. It is empty for a hop
+	// that was not answered, because then the fate of its routes is not known.
 	Routes []*Hop
 }
 

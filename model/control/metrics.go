@@ -35,7 +35,8 @@ const (
 	StoreMissedTotal  = "microsim_store_missed_total"
 	StoreStaleTotal   = "microsim_store_stale_total"
 	StoreRefusedTotal = "microsim_store_refused_total"
-	// How far a group of consumers is behind: messages, and the age of the oldest.
+	// The lag of a group of consumers: the number of messages, and the age of the
+	// oldest.
 	StoreLagMessages = "microsim_store_lag_messages" // LabelGroup
 	StoreLagSeconds  = "microsim_store_lag_seconds"  // LabelGroup
 

@@ -7,7 +7,7 @@ import (
 )
 
 // A plant is a model with a part of each kind: jobs come, share processors, wait for one
-// of two servers, and are written to a disk. Whatever it draws is part of its state.
+// of two servers, and are written to a disk. Its random draws are part of its state.
 type plant struct {
 	k       *Kernel[what]
 	cpu     *Processors

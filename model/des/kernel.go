@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// Never is later than any time. What is scheduled for it never happens.
+// Never is later than any time. An event scheduled for it never happens.
 const Never = time.Duration(math.MaxInt64)
 
 // A Kernel orders events of type E, which should be small and hold no pointers.

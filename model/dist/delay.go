@@ -58,8 +58,8 @@ type Exponential struct {
 	Mean unit.Duration `json:"mean"`
 }
 
-// Pareto has the least value Min and a tail that falls with the power Alpha;
-// its mean is finite for Alpha over 1 only.
+// Pareto has the least value Min and a tail that falls with the power Alpha; its
+// mean is finite only if Alpha is over 1.
 type Pareto struct {
 	Min   unit.Duration `json:"min"`
 	Alpha float64       `json:"alpha"`
@@ -68,8 +68,8 @@ type Pareto struct {
 // Fixed returns the delay that is always d.
 func Fixed(d time.Duration) Delay { return Delay{Fixed: unit.Duration(d)} }
 
-// Jittered returns a delay uniform in [d-jitter, d+jitter], or exactly d where
-// jitter is 0. Durations below 0 count as 0.
+// Jittered returns a delay uniform in [d-jitter, d+jitter], or exactly d if jitter
+// is 0. Durations below 0 count as 0.
 func Jittered(d, jitter time.Duration) Delay {
 	if jitter == 0 {
 		return Fixed(d)
@@ -91,7 +91,7 @@ func (d Delay) Draw(k Key) time.Duration {
 	return d.Quantile(k.Float64())
 }
 
-// Quantile returns the duration that a share p, in [0, 1), of draws lies below.
+// Quantile returns the duration below which a share p, in [0, 1), of draws lies.
 func (d Delay) Quantile(p float64) time.Duration {
 	var ns float64
 	switch {
@@ -116,8 +116,8 @@ func (d Delay) Quantile(p float64) time.Duration {
 	return time.Duration(min(max(ns, 0), float64(Max)))
 }
 
-// Mean returns the expected duration before the cuts at 0 and Max, or Max where
-// it is infinite.
+// Mean returns the expected duration before the cuts at 0 and Max, or Max if it is
+// infinite.
 func (d Delay) Mean() time.Duration {
 	var ns float64
 	switch {
@@ -154,7 +154,7 @@ func (l LogNormal) parameters() (mu, sigma float64) {
 	return mu, (exact.Log(float64(l.P99)) - mu) / z99
 }
 
-// Validate names what is wrong with the distribution's parameters.
+// Validate returns the mistakes in the distribution's parameters.
 func (d Delay) Validate() (problems problem.List) {
 	set := 0
 	bounded := func(path string, v unit.Duration) {

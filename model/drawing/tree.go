@@ -101,9 +101,9 @@ func newGrouper(t *Tree) *grouper {
 	return b
 }
 
-// components are the strongly connected ones (Tarjan, Depth-First Search and Linear
-// Graph Algorithms, 1972). That of the callers has a higher number than that of
-// those they call; that of node 0 has the highest.
+// components returns the strongly connected components (Tarjan, Depth-First Search
+// and Linear Graph Algorithms, 1972). The component of a caller has a higher number
+// than that of a callee; the component of node 0 has the highest.
 func components(g *Graph) (of []int, members [][]int) {
 	out := make([][]int, g.N)
 	for _, e := range g.Edges {

@@ -75,7 +75,7 @@ func check(t *testing.T, g Graph, boxes []Box) {
 	}
 }
 
-// What is in a group "reached only through X" cannot be reached without X.
+// The nodes of a group "reached only through X" cannot be reached without X.
 func TestGroupsAreDominated(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	groups := 0
@@ -151,7 +151,8 @@ func TestALargeSystemFitsAScreen(t *testing.T) {
 	}
 }
 
-// What a reader asks for stands alone, and what is alike stays together beside it.
+// The nodes that a reader asks for stand alone, and similar nodes stay together
+// beside them.
 func TestInterestingNodesStandAlone(t *testing.T) {
 	g := Graph{N: 50}
 	g.Edges = append(g.Edges, [2]int{0, 1})

@@ -9,21 +9,21 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/policy"
 )
 
-// A Branch is the machine of a program: of a request's own, or of one of the
-// branches of a parallel step. What it finds out stays with it until it is
-// joined, so that branches need no lock.
+// A Branch is the machine of a program: that of a request, or that of one branch of
+// a parallel step. It keeps its results to itself until it is joined, so that
+// branches need no lock.
 type Branch struct {
 	request *Request
 	ops     []behave.Op
-	// next is the place of the next operation; op is the one under way.
+	// next is the index of the next operation; op is the one under way.
 	next int
 	op   *behave.Op
-	// cut says that the sleep under way is ended by the deadline.
+	// cut says that the deadline ends the sleep under way.
 	cut bool
-	// left says that the client left while a call or a parallel step was under
-	// way, and that the service stops such work.
+	// left says that the client left during a call or a parallel step, and that the
+	// service stops such work.
 	left bool
-	// err is why the operation under way did not even begin.
+	// err is why the operation under way could not begin.
 	err error
 
 	children []Branch
@@ -33,17 +33,17 @@ type Branch struct {
 	held      int64
 	answers   behave.Values
 	fallbacks []Fallback
-	// missed are the indexes of the look-ups that found nothing.
+	// missed holds the indexes of the look-ups that found nothing.
 	missed []int
-	// degraded counts the parts of the answer that are not what they should be.
+	// degraded counts the parts of the answer that are missing or replaced.
 	degraded int
 }
 
-// A Fallback is an answer that took the place of a call's.
+// A Fallback is an answer that replaced the answer of a call.
 type Fallback struct {
 	To   string
 	Kind policy.FallbackKind
-	// Age is that of an answer that was kept; 0 for others.
+	// Age is how old a remembered answer is; 0 for others.
 	Age time.Duration
 }
 
@@ -51,7 +51,7 @@ func (b *Branch) begin(r *Request, ops []behave.Op) {
 	b.request, b.ops = r, ops
 }
 
-// buffers takes over the buffers of a branch that has ended.
+// buffers takes over the buffers of a branch that has ended, to save allocations.
 func (b *Branch) buffers(of *Branch) {
 	b.children, b.fallbacks, b.missed = of.children[:0], of.fallbacks[:0], of.missed[:0]
 	clear(of.children)
@@ -68,9 +68,9 @@ func (b *Branch) Next(e Event) Action {
 	return b.step(e.Now)
 }
 
-// leave interrupts what is under way because the client is gone: where the
-// service stops such work, and for a request that hangs and has nothing else to
-// wait for.
+// leave is told that the client has left. It interrupts the operation under way if
+// the service stops such work. It always interrupts a hang, which has nothing else
+// to wait for.
 func (b *Branch) leave() Action {
 	switch {
 	case b.op == nil || !b.request.replica.StopsAbandoned && b.op.Kind != behave.OpHang:
@@ -83,7 +83,7 @@ func (b *Branch) leave() Action {
 	return Action{Kind: End}
 }
 
-// step goes on with the program, up to an action that takes time or to its end.
+// step goes on with the program until an action takes time or the program ends.
 func (b *Branch) step(now time.Duration) Action {
 	b.op = nil
 	for b.next < len(b.ops) && !b.wants(&b.ops[b.next]) {
@@ -140,14 +140,15 @@ func (b *Branch) step(now time.Duration) Action {
 	return Action{Kind: End, Op: op}
 }
 
-// wants reports whether an operation is to be done: one that follows a miss is not,
-// unless there was one.
+// wants reports whether to do an operation. It skips an operation that follows a
+// miss if there was no miss.
 func (b *Branch) wants(op *behave.Op) bool {
 	return op.Kind != behave.OpCall || op.Call == nil || op.Call.OnMiss == nil || slices.Contains(b.missed, op.Call.OnMiss.Index)
 }
 
-// noteMiss keeps whether the item of a call is missing for those that follow it. A
-// call that another request has made for this one has filled it in.
+// noteMiss notes whether a call has found its item, for the operations that follow
+// a miss. If the call was shared with another request, that request has filled the
+// item in.
 func (b *Branch) noteMiss(op *behave.Op, e *Event) {
 	switch {
 	case e.Shared && e.Class == outcome.OK:
@@ -157,8 +158,8 @@ func (b *Branch) noteMiss(op *behave.Op, e *Event) {
 	}
 }
 
-// after does what the end of the operation under way asks for, and reports
-// whether it ends the branch.
+// after handles the end of the operation under way, and reports whether it ends the
+// branch.
 func (b *Branch) after(e *Event) (ends bool) {
 	op := b.op
 	b.op = nil
@@ -190,39 +191,52 @@ func (b *Branch) after(e *Event) (ends bool) {
 	case behave.OpParallel:
 		return b.join() || gone && b.abandon()
 	case behave.OpCall:
-		if gone {
+		switch {
+		case gone:
 			return b.abandon()
+		case op.Route != nil:
+			return b.routed(op, e)
 		}
-		if op.Route != nil {
-			// A chain's time is looked at where it works, and by each call.
-			if e.Err != nil {
-				return b.broke(Failure{Cause: RouteFailed, Op: op, Class: e.Class, Err: e.Err})
-			}
-			b.degraded += e.Degraded
-			return false
+		if ends = b.called(op, e); ends {
+			return true
 		}
-		b.degraded += e.parts()
-		if e.Class != outcome.OK && e.Fallback == nil {
-			if answer, fails := op.Call.Consequence(e.Class, e.Status); fails {
-				return b.fail(Failure{Cause: CallFailed, Status: answer.Status, Body: answer.Body, Op: op, Class: e.Class, Err: e.Err})
-			}
-			b.noteMiss(op, e)
-			break
-		}
-		if e.Fallback == nil {
-			b.noteMiss(op, e)
-		}
-		if e.Fallback != nil {
-			b.fallbacks = append(b.fallbacks, Fallback{To: op.Call.To, Kind: e.Fallback.Kind, Age: e.Age})
-		}
-		b.keep(op.Call, e.Body)
-	default: // work and a hang; the others are ended by step
+	default: // work and a hang; step itself handles the other kinds
 	}
 	return b.goesOn(gone, e.Now)
 }
 
-// parts counts what a call adds to the parts of an answer that are not what they
-// should be: those of its own answer or, where it failed, itself.
+// routed takes the end of a route of a chain. It does not look at the deadline, which a
+// chain checks where it works, and in each call.
+func (b *Branch) routed(op *behave.Op, e *Event) (ends bool) {
+	if e.Err != nil {
+		return b.broke(Failure{Cause: RouteFailed, Op: op, Class: e.Class, Err: e.Err})
+	}
+	b.degraded += e.Degraded
+	return false
+}
+
+// called takes the end of a call of an endpoint, and reports whether its failure ends the
+// branch.
+func (b *Branch) called(op *behave.Op, e *Event) (ends bool) {
+	b.degraded += e.parts()
+	switch {
+	case e.Fallback != nil:
+		b.fallbacks = append(b.fallbacks, Fallback{To: op.Call.To, Kind: e.Fallback.Kind, Age: e.Age})
+		b.keep(op.Call, e.Body)
+		return false
+	case e.Class == outcome.OK:
+		b.keep(op.Call, e.Body)
+	default:
+		if answer, fails := op.Call.Consequence(e.Class, e.Status); fails {
+			return b.fail(Failure{Cause: CallFailed, Status: answer.Status, Body: answer.Body, Op: op, Class: e.Class, Err: e.Err})
+		}
+	}
+	b.noteMiss(op, e)
+	return false
+}
+
+// parts returns how many parts of the request's answer a call makes missing or
+// replaced: those that the call's answer reports or, if the call failed, one.
 func (e *Event) parts() int {
 	if e.Class == outcome.OK {
 		return e.Degraded
@@ -230,7 +244,7 @@ func (e *Event) parts() int {
 	return 1
 }
 
-// goesOn ends the branch if nobody waits for it, or its time is over.
+// goesOn ends the branch if the client is gone or the deadline has passed.
 func (b *Branch) goesOn(gone bool, now time.Duration) (ends bool) {
 	switch {
 	case gone:
@@ -255,9 +269,9 @@ func (b *Branch) fail(f Failure) (ends bool) {
 	return true
 }
 
-// broke takes an operation that went wrong by itself. A chain notes it and goes
-// on, which leaves a part of its answer out; an endpoint fails with 500, unless it
-// was a fault that could not act.
+// broke handles an operation that failed. A chain notes the failure and goes on, so
+// its answer lacks a part. An endpoint fails with 500, except that it ignores a
+// fault that could not act.
 func (b *Branch) broke(f Failure) (ends bool) {
 	switch {
 	case b.request.arrival.Chain:
@@ -271,7 +285,7 @@ func (b *Branch) broke(f Failure) (ends bool) {
 	return b.fail(f)
 }
 
-// keep notes the answer of a call, if the request's own tells it.
+// keep keeps the answer of a call, if the request's own answer contains it.
 func (b *Branch) keep(call *behave.Call, body []byte) {
 	if !call.Kept {
 		return
@@ -290,21 +304,21 @@ func (b *Branch) fork(programs [][]behave.Op) {
 	}
 }
 
-// Branches are the machines of the parallel step under way. Each begins with
+// Branches returns the machines of the parallel step under way. Begin each with
 // Start.
 func (b *Branch) Branches() []Branch { return b.children }
 
 // Start returns the first action of a branch that Branches has returned.
 func (b *Branch) Start(now time.Duration) Action { return b.step(now) }
 
-// Request is the request that the branch belongs to.
+// Request returns the request to which the branch belongs.
 func (b *Branch) Request() *Request { return b.request }
 
-// Ending is how the branch has ended.
+// Ending returns how the branch ended.
 func (b *Branch) Ending() *Ending { return &b.ending }
 
-// join takes over what the branches have found out, in their order. The first
-// that failed, in that order, decides.
+// join takes over the results of the branches, in their order. If some failed, the
+// first of them decides how the request ends.
 func (b *Branch) join() (ends bool) {
 	for i := range b.children {
 		child := &b.children[i]
@@ -326,7 +340,7 @@ func (b *Branch) join() (ends bool) {
 	return ends
 }
 
-// allHeld is what the branch and those below it hold, joined or not.
+// allHeld returns how much memory the branch and its children hold, joined or not.
 func (b *Branch) allHeld() int64 {
 	held := b.held
 	for i := range b.children {

@@ -10,25 +10,28 @@ import (
 )
 
 // A Call is the machine of one call: it asks the policies, sends attempts and
-// hedges, and says how the call has ended. The zero value is ready for Begin.
+// hedges, and says how the call ended. The zero value is ready for Begin. A try is
+// an attempt together with its hedges.
 type Call struct {
 	request *Request
 	op      *behave.Op
 	site    *site
 	began   time.Duration
-	// tried is when the try under way began: an attempt with its hedges.
+	// tried is when the try under way began.
 	tried  time.Duration
 	ticket policy.Ticket
-	// sent counts the attempts of the call, ofTry those of the try, and under
-	// those that are under way.
+	// sent counts the attempts of the call, ofTry those of the try, and under those
+	// under way.
 	sent, ofTry, under int
-	// pausing says that another try waits; won that an answer was good and the
-	// other attempts are broken off.
+	// pausing says that the call waits before another try, won that an answer was
+	// good and the other attempts are broken off, and gone that the client has
+	// left.
 	pausing, won, gone bool
-	// asking says that it is not known yet who makes the call, leads that others
-	// may wait for its end.
+	// asking says that the call waits to learn whether another request makes it
+	// already. leads says that other requests may wait for the end of this call.
 	asking, leads bool
-	// last is the end of an attempt that decides so far; in the end, the call's.
+	// last is the end of the attempt that decides so far and, at the end, the end
+	// of the call.
 	last Event
 	// now is when the last event came.
 	now time.Duration
@@ -48,7 +51,7 @@ func (c *Call) Begin(b *Branch, op *behave.Op, now time.Duration) Action {
 	return c.start(now)
 }
 
-// ask asks who makes the call.
+// ask asks whether another request makes the call already.
 func (c *Call) ask() Action {
 	c.asking = true
 	until := c.request.deadline
@@ -58,7 +61,7 @@ func (c *Call) ask() Action {
 	return Action{Kind: Coalesce, Op: c.op, Until: until}
 }
 
-// start makes the call, if its policies let it.
+// start begins the call, unless a policy turns it away.
 func (c *Call) start(now time.Duration) Action {
 	if c.site.caller == nil {
 		return c.try(now)
@@ -71,8 +74,8 @@ func (c *Call) start(now time.Duration) Action {
 	return c.try(now)
 }
 
-// try sends the first attempt of a try. The timeouts of its hedges count from
-// here, too.
+// try sends the first attempt of a try. The timeout of the whole try counts from
+// here.
 func (c *Call) try(now time.Duration) Action {
 	c.tried, c.ofTry, c.pausing, c.won = now, 0, false, false
 	return c.send()
@@ -89,10 +92,10 @@ func (c *Call) send() Action {
 	return a
 }
 
-// Hedged reports whether attempts may run beside each other.
+// Hedged reports whether several attempts may be under way at once.
 func (c *Call) Hedged() bool { return c.site != nil && c.site.hedge != nil }
 
-// most is how many attempts a try may have.
+// most returns how many attempts a try may have.
 func (c *Call) most() int {
 	if !c.Hedged() {
 		return 1
@@ -122,8 +125,8 @@ func (c *Call) Next(e Event) Action {
 	return Action{Kind: Await, Op: c.op}
 }
 
-// coalesced goes on with a call of which it is known who makes it. If that one was
-// broken off, because its own client left, somebody else has to.
+// coalesced goes on when it is known whether another request makes the call. If
+// that request was broken off, because its own client left, this call asks again.
 func (c *Call) coalesced(e Event) Action {
 	c.asking, c.leads = false, e.Kind == Done
 	switch {
@@ -140,11 +143,12 @@ func (c *Call) coalesced(e Event) Action {
 	return c.start(e.Now)
 }
 
-// Leads reports whether the end of the call is for others, too.
+// Leads reports whether other requests may wait for the end of the call, so that
+// the executor must tell them.
 func (c *Call) Leads() bool { return c.leads }
 
-// answered takes the end of an attempt. The first good answer wins; if none is
-// good, the last to end decides.
+// answered takes the end of an attempt. The first good answer wins. If none is
+// good, the last attempt to end decides.
 func (c *Call) answered(e Event) Action {
 	c.under--
 	if !c.won {
@@ -160,7 +164,8 @@ func (c *Call) answered(e Event) Action {
 	return c.settle()
 }
 
-// isGood reports whether an answer is one that another attempt would not better.
+// isGood reports whether an answer is final: another attempt would not get a better
+// one.
 func isGood(e *Event) bool {
 	return e.Class == outcome.OK || e.Class == outcome.HTTPError && e.Status < 500
 }
@@ -191,17 +196,16 @@ func (c *Call) settle() Action {
 	return c.end()
 }
 
-// hasTime reports whether an attempt after a wait would begin before the
-// request's time is over.
+// hasTime reports whether an attempt after a wait would begin before the deadline.
 func (c *Call) hasTime(wait time.Duration) bool { return wait < c.request.deadline-c.now }
 
-// stop ends a call whose next attempt is not sent after all.
+// stop ends a call although its policies allow another attempt.
 func (c *Call) stop() Action {
 	c.last.Class = c.site.caller.Stop(&c.ticket, c.last.Class, c.last.Status, c.now)
 	return c.end()
 }
 
-// end lets a fallback take the place of an answer that failed.
+// end ends the call. A fallback replaces an answer that failed.
 func (c *Call) end() Action {
 	c.last.Kind = Called
 	if c.last.Class != outcome.OK && c.site != nil && c.site.caller != nil {
@@ -212,37 +216,38 @@ func (c *Call) end() Action {
 	return Action{Kind: End, Op: c.op}
 }
 
-// Called is the event that a branch is told of the call's end. Class is that of
-// the call, whatever took its place.
+// Called returns the event that tells the branch how the call ended. Its Class is
+// that of the call itself, even if a fallback replaced the answer.
 func (c *Call) Called() Event {
 	e := c.last
 	e.Now = c.now
 	return e
 }
 
-// Took is how long the call took, until the answer came that decides.
+// Took returns how long the call took, until the answer that decides.
 func (c *Call) Took() time.Duration { return c.last.Now - c.began }
 
-// Sent counts the attempts.
+// Sent returns how many attempts were sent.
 func (c *Call) Sent() int { return c.sent }
 
 // An Attempt is one request that is sent for a call.
 type Attempt struct {
-	// Replica is the callee's that was chosen, from 0.
+	// Replica is the chosen replica of the callee, counted from 0.
 	Replica int
-	// Until is when the caller stops waiting, or Never. Told is what the callee
-	// is told: the end of the whole request's time, for a caller does not say how
-	// long it waits for one answer.
+	// Until is when the caller stops waiting, or Never. Told is the deadline that
+	// the callee is told: that of the whole request, because a caller does not tell
+	// its timeout for one attempt.
 	Until, Told time.Duration
-	// Err says why nothing is sent; the attempt then ends at once as a
-	// connection error.
+	// Err says why nothing is sent: the attempt then ends at once as a connection
+	// error.
 	Err error
-	// Fault is the one that lets the attempt fail, from 1, as Op.Fault; or 0.
+	// Fault is the fault that makes the attempt fail, counted from 1 as in
+	// Op.Fault; 0 means none.
 	Fault int
 }
 
-// Attempt says how the n-th attempt is sent to a callee with a number of
-// replicas. Each attempt chooses anew, by a key of its own.
+// Attempt says how to send the n-th attempt to a callee with a number of replicas.
+// Each attempt chooses a replica anew, by a key of its own.
 func (c *Call) Attempt(n int, to, path string, replicas int) Attempt {
 	r := c.request
 	a := Attempt{Until: r.deadline, Told: r.deadline}
@@ -269,8 +274,8 @@ func (c *Call) Attempt(n int, to, path string, replicas int) Attempt {
 	return a
 }
 
-// Hop is the place of the n-th attempt in the tree of calls: its callee decides
-// by it.
+// Hop returns the place of the n-th attempt in the tree of calls, which is part of
+// the key of the callee's decisions.
 func (c *Call) Hop(n int) string {
 	return behave.AttemptHop(behave.Hop(c.request.who.Hop, c.op.Index), n)
 }

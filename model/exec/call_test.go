@@ -257,9 +257,9 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
-// Whatever happens, a call ends; it sends no more attempts than its policies
-// allow, hedges beside no more than Max, and never while others of another try
-// are under way; and what was taken from the policies is given back.
+// With any events, a call ends. It sends no more attempts than its policies allow,
+// and no more hedges at once than Max. It begins no try while attempts of another
+// are under way. It gives back everything that it took from the policies.
 func TestCallsKeepTheirWord(t *testing.T) {
 	classes := outcome.OfAttempts()
 	for seed := range uint64(3000) {

@@ -1,32 +1,32 @@
-// Package exec is the step machine of one mock service. It holds every decision
-// about a request that takes time into account: who is let in, what is done
-// next, when a call is sent again, when a deadline ends what is under way. It
-// has no clock, no goroutine and no network. An executor tells a machine what
-// happened and when, and does what the machine answers:
+// Package exec is the step machine of one mock service. It makes every decision
+// about a request that depends on time: whether the request is admitted, which step
+// comes next, when a call is retried, when a deadline ends a step. It has no clock,
+// no goroutine and no network. An executor tells a machine what happened and when,
+// and does what the machine answers:
 //
 //	for action := request.Begin(...); action.Kind != exec.End; {
 //		do the action, until one of the events that its kind names
 //		action = request.Next(event)
 //	}
 //
-// A goroutine that blocks drives one machine in real time; an event kernel drives
-// thousands in virtual time. Both take the same decisions, because each follows
-// from the request, the key of its random draws and the times it is told.
+// In real time a goroutine drives one machine and blocks; in virtual time an event
+// kernel drives thousands. Both get the same decisions, because a decision depends
+// only on the request, the key of its random draws and the times that the machine
+// is told.
 //
 // # State
 //
-// A Replica and a Queue are what the requests of one replica share. A Request is
-// the state of one request, with the Branch that runs its program; the branches
-// of a parallel step are machines of their own, and so is each Call with its
-// attempts and hedges. Machines are plain values that hold no channel, timer or
-// function. A machine is told one event at a time. Several machines of a replica
-// may be driven at once: what they share is guarded in Replica, and a Queue by
-// its executor.
+// The requests of one replica share a Replica and a Queue. A Request is the machine
+// of one request; its Branch runs the program. Each branch of a parallel step is a
+// machine of its own, and so is each Call with its attempts and hedges. Machines
+// are plain values without channels, timers or functions. A machine takes one event
+// at a time, but several machines of a replica may run at once: Replica guards its
+// own state, and the executor must lock a Queue.
 //
 // # Time
 //
-// Times are durations since the replica's start and never go back. Never stands
-// for a deadline that does not come.
+// Times are durations since the replica's start and never decrease. Never stands
+// for "no deadline".
 package exec
 
 import (
@@ -47,119 +47,123 @@ type ActionKind uint8
 // The kinds of actions, with the fields of Action that each uses and the events
 // that end it.
 const (
-	// Wait asks the executor to go on with what is under way: the event has
-	// changed nothing.
+	// Wait says that the event has changed nothing: the executor goes on with the
+	// action under way.
 	Wait ActionKind = iota + 1
-	// Enter asks the replica's Queue for a worker, and waits for it at most until
-	// Until: Admitted or TurnedAway. Only Request asks for it.
+	// Enter gets a worker from the replica's Queue, and waits for it until Until at
+	// most: Admitted or TurnedAway. Only a Request asks for it.
 	Enter
-	// Identify asks for Request.Identify, which returns the next action.
+	// Identify asks the executor to call Request.Identify, which returns the next
+	// action.
 	Identify
-	// Sleep waits For, using nothing: Done.
+	// Sleep waits for the duration For: Done.
 	Sleep
-	// Work does Op, which is of kind OpCPU, OpUnits or OpIO: Done, with Err if the
-	// work failed. Turn says how work shares the processors.
+	// Work does the work of Op, whose kind is OpCPU, OpUnits or OpIO: Done, with
+	// Err if the work failed. Turn says how work shares the processors.
 	Work
-	// Hold makes the memory of Op real until the request ends: Done, with Err if
-	// the system gives none.
+	// Hold allocates the memory of Op until the request ends: Done, with Err if the
+	// system has none.
 	Hold
-	// Leak makes the memory of Op real for as long as Op says, beside the request,
-	// and gives it back with Memory.Release: Done as soon as that has begun. With
-	// Err it has not, and nothing is to be released.
+	// Leak allocates the memory of Op for as long as Op says, whether or not the
+	// request ends, and then calls Memory.Release: Done as soon as the memory is
+	// allocated. With Err it is not, and must not be released.
 	Leak
-	// Hang waits until the fault of Op is cleared: Done; with Gone if the client
+	// Hang waits until the fault of Op is cleared: Done, with Gone if the client
 	// leaves first.
 	Hang
-	// Mark does nothing but count that the fault of Op has acted: Done.
+	// Mark only counts that the fault of Op has acted: Done.
 	Mark
-	// MakeCall runs a Call for Op: Called, which Call.Called returns.
+	// MakeCall runs a Call for Op to its end: Called, made by Call.Called.
 	MakeCall
-	// Fork runs the machines that Branch.Branches returns at once: Joined when
-	// all have ended.
+	// Fork runs the machines of Branch.Branches at once, to their ends: Joined.
 	Fork
 	// Send sends attempt Number of a call, as Call.Attempt says, and sets a timer
-	// if For is not 0: Answered for each attempt under way, Done when the timer
-	// has run out.
+	// if For is not 0: Answered for each attempt that ends, Done when the timer
+	// runs out.
 	Send
-	// Await waits on for the attempts under way and for the timer, if it still
-	// runs: Answered, Done.
+	// Await goes on waiting for the attempts under way and for the timer, if it
+	// still runs: Answered, Done.
 	Await
-	// BreakOff cancels the attempts under way, and everything below them:
-	// Answered for each.
+	// BreakOff cancels the attempts under way with everything that they started:
+	// Answered for each attempt.
 	BreakOff
 	// Coalesce asks the replica's Flights whether another request makes this call
-	// already. If none does: Done; the end of this call is then for those who wait,
-	// see Call.Leads. Otherwise it waits for that one's end, at most until Until:
-	// Told, with Class, Status, Body, Degraded and Err of that end, or of ErrNotTold.
+	// already. If none does: Done; others may now wait for the end of this call, see
+	// Call.Leads. Otherwise it waits for the end of the other call, until Until at
+	// most: Told, with Class, Status, Body, Degraded and Err of that end, or
+	// ErrNotTold.
 	Coalesce
-	// Pause waits For before another attempt: Done.
+	// Pause waits for the duration For before another attempt: Done.
 	Pause
-	// End says that the machine has ended; its results can be read.
+	// End says that the machine has ended, and its results can be read.
 	End
 )
 
-// An Action is what an executor is to do.
+// An Action is what a machine asks its executor to do.
 type Action struct {
 	Kind ActionKind
-	// Op is the operation of the program that the action is for. If its Fault is
-	// set, the action is one hit of that fault.
+	// Op is the operation of the program that the action is for. If it has a Fault,
+	// the executor counts one hit of that fault.
 	Op     *behave.Op
 	For    time.Duration
 	Until  time.Duration
 	Number int
 }
 
-// EventKind names what has happened.
+// EventKind names what happened.
 type EventKind uint8
 
 // The kinds of events, with the fields of Event that each uses.
 const (
-	// Done says that the action is done: Err.
+	// Done says that the action has ended: Err.
 	Done EventKind = iota + 1
 	// Admitted says that the request has a worker: Worker.
 	Admitted
-	// TurnedAway says that the queue was full, or that the wait in it is over.
+	// TurnedAway says that the queue was full, or that the request has waited in it
+	// until Until.
 	TurnedAway
-	// Called says how a call has ended; made by Call.Called.
+	// Called says how a call ended; Call.Called makes it.
 	Called
 	// Joined says that all branches of a parallel step have ended.
 	Joined
-	// Answered says how an attempt has ended: Class, Status, RetryAfter, Body,
+	// Answered says how an attempt ended: Class, Status, RetryAfter, Body,
 	// Degraded, Err.
 	Answered
-	// Told says how a call has ended that another request made.
+	// Told says how the call of another request ended: Class, Status, Body,
+	// Degraded, Err.
 	Told
-	// Left interrupts: the client is gone while the action is under way. An
-	// executor whose waiting can be ended may, instead, end it and set Gone.
+	// Left says that the client has left while an action is under way. Instead of
+	// sending it, an executor that can interrupt the action may end the action with
+	// Gone set.
 	Left
 )
 
-// An Event is what a machine is told.
+// An Event is what an executor tells a machine.
 type Event struct {
 	Kind EventKind
 	Now  time.Duration
-	// Gone says that nobody waits for the request any longer: its client has left
-	// and the service stops such work, or the service itself ends.
+	// Gone says that the request's answer is not needed any more: its client has
+	// left and the service stops such work, or the service itself ends.
 	Gone   bool
 	Worker int
 	Class  outcome.Class
-	// Status is that of the answer; 0 means that there was none.
+	// Status is the status of the answer, or 0 if there was none.
 	Status int
 	// RetryAfter is how long the answer asks its caller to wait before another
-	// attempt; 0 means that it asks for nothing.
+	// attempt; 0 means that it does not ask.
 	RetryAfter time.Duration
-	// Body is the answer's, or nil if it is not kept.
+	// Body is the body of the answer, or nil if it is not kept.
 	Body []byte
 	// Err says why there was no good answer, or why the action failed.
 	Err error
-	// Fallback is what took the place of a call's answer, if anything did, and Age
-	// how old that is.
+	// Fallback is the policy that replaced a call's answer, or nil, and Age is how
+	// old its answer is.
 	Fallback *policy.Fallback
 	Age      time.Duration
-	// Degraded is how many parts of a good answer are not what they should be, as
+	// Degraded is how many parts of a good answer are missing or replaced, as
 	// control.DegradedHeader says.
 	Degraded int
-	// Missed says that a look-up found no item, Shared that another request made
-	// the call.
+	// Missed says that a look-up found no item. Shared says that another request
+	// made the call.
 	Missed, Shared bool
 }

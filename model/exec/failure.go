@@ -9,7 +9,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
-// Cause is why a request fails, or what went wrong in a chain that goes on.
+// Cause is why a request fails, or why a part of a chain failed while the chain
+// went on.
 type Cause uint8
 
 // The causes.
@@ -18,19 +19,19 @@ const (
 	Overloaded Cause = iota + 1
 	// HeaderMissing is a request without the header that its endpoint requires.
 	HeaderMissing
-	// ValuesMissing is a request without what its endpoint uses of it.
+	// ValuesMissing is a request without a value that its endpoint uses.
 	ValuesMissing
 	// TimeOver is a request whose deadline has come.
 	TimeOver
-	// ErrorRate is the share of an endpoint's requests that fails.
+	// ErrorRate is a request that fails by the error rate of its endpoint.
 	ErrorRate
 	// FaultActed is an error by a fault that acts on the service.
 	FaultActed
 	// ChainFault is an error by a fault that the chain itself carries.
 	ChainFault
-	// WorkFailed is work that the system did not let be done.
+	// WorkFailed is work that the operating system refused.
 	WorkFailed
-	// NoMemory is memory over the limit, or that the system did not give.
+	// NoMemory is memory beyond the limit, or that the operating system refused.
 	NoMemory
 	// LeakFailed is a leak that could not be made.
 	LeakFailed
@@ -40,14 +41,14 @@ const (
 	RouteFailed
 )
 
-// A Failure is what a request is answered with that does not succeed. Its text is
-// made when it is asked for, so that it costs nothing if it is not.
+// A Failure is the answer of a request that does not succeed. Its text is made by
+// Text, so that it costs nothing if it is not needed.
 type Failure struct {
 	Cause  Cause
 	Status int
-	// Body is answered as it is; empty means an answer with the text.
+	// Body is the body of the answer; empty means Text.
 	Body string
-	// Op is what failed, if an operation did.
+	// Op is the operation that failed, or nil.
 	Op    *behave.Op
 	Class outcome.Class
 	Err   error
@@ -55,21 +56,21 @@ type Failure struct {
 
 // Errors of calls that were not sent.
 var (
-	// ErrNotTold is that of a call that was left to another request, and whose end
-	// did not come in time.
+	// ErrNotTold is the error of a call that waited for another request to make it,
+	// which did not end in time.
 	ErrNotTold = errors.New("another request made the call, and it did not end in time")
-	// ErrNotSent is that of a call that a policy has held back.
+	// ErrNotSent is the error of a call that a policy turned away.
 	ErrNotSent = errors.New("it was not sent")
-	// ErrNoAddress is that of a call to a service without replicas.
+	// ErrNoAddress is the error of a call to a service without replicas.
 	ErrNoAddress = errors.New("no address of it is known")
-	// ErrUnreachable is that of a call which a fault lets fail.
+	// ErrUnreachable is the error of a call that a fault makes fail.
 	ErrUnreachable = errors.New("a fault lets nobody answer")
 )
 
-// maxWord bounds how much of a sender's word a text repeats.
+// maxWord bounds, in bytes, how much of a sender's text an error repeats.
 const maxWord = 128
 
-// Text says to the client what went wrong.
+// Text returns what the client is told about the failure.
 func (f *Failure) Text(r *Request) string {
 	switch f.Cause {
 	case Overloaded:

@@ -7,14 +7,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// Memory bounds what the requests and the leaks of a replica may hold at any one
-// time. It counts; an executor makes the memory real.
+// Memory bounds how much memory the requests and leaks of a replica hold at once.
+// It only counts: an executor allocates the memory.
 type Memory struct {
 	limit int64
 	asked atomic.Int64
 }
 
-// Reserve takes a size from the budget, or says why it can not.
+// Reserve reserves a number of bytes, or returns an error if they would exceed the
+// limit.
 func (m *Memory) Reserve(size int64) error {
 	if m.asked.Add(size) > m.limit {
 		m.asked.Add(-size)
@@ -23,8 +24,8 @@ func (m *Memory) Reserve(size int64) error {
 	return nil
 }
 
-// Release gives a reserved size back.
+// Release gives reserved bytes back.
 func (m *Memory) Release(size int64) { m.asked.Add(-size) }
 
-// Reserved is what is held now.
+// Reserved returns how many bytes are reserved now.
 func (m *Memory) Reserved() int64 { return m.asked.Load() }

@@ -14,5 +14,5 @@ import "time"
 // units of arithmetic.
 const Turn = 5 * time.Millisecond
 
-// Slice is how much of the work that is left is done in the next turn.
+// Slice returns how much of the work that is left is done in the next turn.
 func Slice(left time.Duration) time.Duration { return min(left, Turn) }

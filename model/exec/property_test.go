@@ -93,8 +93,8 @@ func play(t *testing.T, r *rand.Rand, b *Branch, a Action, now *time.Duration) {
 	}
 }
 
-// Whatever a program holds, and whatever happens, a request ends with an answer,
-// an abort or a panic, and gives back what it has reserved.
+// With any program and any events, a request ends with an answer, an abort or a
+// panic, and gives back the memory that it reserved.
 func TestRequestsEnd(t *testing.T) {
 	types := []fault.Type{fault.Latency, fault.Error, fault.Abort, fault.Hang, fault.Corrupt, fault.MemoryLeak, fault.CPU, fault.IO, fault.Panic}
 	endings := map[behave.OpKind]int{}

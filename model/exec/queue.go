@@ -3,22 +3,23 @@ package exec
 import "github.com/microsim-dev/kubectl-microsim/model/topology"
 
 // A Queue lets requests, or connections, wait for one of a replica's workers. A
-// worker that becomes free goes to the next at once, so that none waits beside a
-// free one. It is not safe for several goroutines: its executor locks it. T is
-// what the executor knows a request by.
+// worker that becomes free goes to the next request at once, so that no request
+// waits while a worker is free. T is how the executor names a request. A Queue is
+// not safe for several goroutines, so the executor must lock it.
 //
-// Of a service without Shed, the connections wait in the accept queue of the
-// system; an executor that models it uses a Queue with Workers.AcceptQueue.
+// If a service has no Shed, connections wait in the accept queue of the operating
+// system instead. An executor that models that queue uses a Queue with the rules of
+// Workers.AcceptQueue.
 type Queue[T comparable] struct {
 	rules topology.Shed
 	free  []int
-	// line is a ring of those that wait: n of them, the oldest at first.
+	// line is a ring of the n requests that wait. The oldest is at first.
 	line     []T
 	first, n int
 }
 
-// NewQueue returns a queue for a number of workers that are all free; the first
-// to enter gets worker 0.
+// NewQueue returns an empty queue for a number of free workers. The first to enter
+// gets worker 0.
 func NewQueue[T comparable](workers int, rules topology.Shed) *Queue[T] {
 	q := &Queue[T]{rules: rules, free: make([]int, 0, workers)}
 	for worker := range workers {
@@ -27,23 +28,25 @@ func NewQueue[T comparable](workers int, rules topology.Shed) *Queue[T] {
 	return q
 }
 
-// Entry says what became of one that asked for a worker.
+// Entry says what Enter did with a request.
 type Entry uint8
 
 // The kinds of entries.
 const (
-	// Refused is turned away: the queue is full.
+	// Refused says that the request is turned away, because the queue is full.
 	Refused Entry = iota
-	// Working has got a worker.
+	// Working says that the request has a worker.
 	Working
-	// Waiting is in the line, until Leave returns it or it quits.
+	// Waiting says that the request waits until Leave returns it or Quit removes
+	// it.
 	Waiting
-	// WaitingForOldest is in the line, from which the oldest was turned away.
+	// WaitingForOldest says that the request waits, and the oldest one is turned
+	// away for it.
 	WaitingForOldest
 )
 
-// Enter asks for a worker. Of a full queue that serves the newest first, the
-// oldest is turned away, because it would wait for longest.
+// Enter asks for a worker. If the queue is full and serves the newest first, it
+// turns the oldest away, because that one would wait for longest.
 func (q *Queue[T]) Enter(who T) (entry Entry, worker int, oldest T) {
 	if n := len(q.free); n > 0 {
 		worker = q.free[n-1]
@@ -61,7 +64,8 @@ func (q *Queue[T]) Enter(who T) (entry Entry, worker int, oldest T) {
 	return entry, 0, oldest
 }
 
-// Leave gives a worker back, and hands it to the next that waits, if one does.
+// Leave gives a worker back. It returns the request that gets the worker, or false
+// if none waits.
 func (q *Queue[T]) Leave(worker int) (next T, ok bool) {
 	if q.n == 0 {
 		q.free = append(q.free, worker)
@@ -73,8 +77,8 @@ func (q *Queue[T]) Leave(worker int) (next T, ok bool) {
 	return q.take(0), true
 }
 
-// Quit takes one out of the line, and reports whether it was there. One that was
-// not has been turned away, or has a worker.
+// Quit removes a waiting request, and reports whether it was waiting. If not, the
+// request has a worker or has been turned away.
 func (q *Queue[T]) Quit(who T) bool {
 	for i := range q.n {
 		if q.line[q.at(i)] == who {
@@ -85,15 +89,15 @@ func (q *Queue[T]) Quit(who T) bool {
 	return false
 }
 
-// Full reports whether Enter would turn one away.
+// Full reports whether Enter would turn a request away.
 func (q *Queue[T]) Full() bool {
 	return len(q.free) == 0 && q.n >= q.rules.Queue && (!q.rules.LIFO || q.n == 0)
 }
 
-// Len is how many wait.
+// Len returns how many requests wait.
 func (q *Queue[T]) Len() int { return q.n }
 
-// Free is how many workers have nothing to do.
+// Free returns how many workers are free.
 func (q *Queue[T]) Free() int { return len(q.free) }
 
 func (q *Queue[T]) at(i int) int { return (q.first + i) % len(q.line) }
@@ -110,8 +114,8 @@ func (q *Queue[T]) push(who T) {
 	q.n++
 }
 
-// take removes the i-th of the line. Those behind it move up; the first and the
-// last go without any moving.
+// take removes the i-th request of the line. Those behind it move up, so only the
+// first and the last are cheap to remove.
 func (q *Queue[T]) take(i int) T {
 	var none T
 	who := q.line[q.at(i)]

@@ -45,8 +45,8 @@ func TestQueueServesInItsOrder(t *testing.T) {
 	}
 }
 
-// Whatever happens, the queue is no longer than its bound, no worker is given
-// twice, none is free while somebody waits, and nobody is lost.
+// With any events, the queue is no longer than its bound, no worker is given twice,
+// no worker is free while a request waits, and no request is lost.
 func TestQueueKeepsItsWord(t *testing.T) {
 	for seed := range uint64(500) {
 		r := rand.New(rand.NewPCG(seed, 7))

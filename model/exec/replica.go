@@ -9,22 +9,22 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// A Replica is what the requests of one replica share, but for its Queue. It may
-// be used by several goroutines at once.
+// A Replica is the state that the requests of one replica share, except its Queue.
+// Several goroutines may use it at once.
 type Replica struct {
 	Plan    *behave.Service
 	Workers Workers
 	Memory  *Memory
-	// StopsAbandoned says that work ends when its client leaves. Otherwise it is
-	// finished, as most servers do.
+	// StopsAbandoned says that a request ends when its client leaves. Otherwise it
+	// is finished, as in most servers.
 	StopsAbandoned bool
-	// PerWorker says that a policy has a state for each worker, so that requests
-	// must be told theirs.
+	// PerWorker says that a policy has a state for each worker, so that an Arrival
+	// must have its Worker.
 	PerWorker bool
 	sites     []site
 }
 
-// A site is one call of the service's file with the state of its policies.
+// A site is one call in the service's plan with the state of its policies.
 type site struct {
 	call *behave.Call
 	// caller is nil if the call has no policy but a timeout.
@@ -32,16 +32,17 @@ type site struct {
 	hedge  *policy.Hedge
 }
 
-// NewReplica returns the state of a replica that has just started. limit bounds
-// the memory that requests and leaks may hold.
+// NewReplica returns the state of a replica that has just started. limit bounds, in
+// bytes, the memory that requests and leaks hold at once.
 func NewReplica(plan *behave.Service, t *topology.Service, limit int64) *Replica {
 	return newReplica(plan, t, &Memory{limit: limit}, func(*behave.Call) *policy.Caller { return nil })
 }
 
 // Next returns the state of a replica that goes on with another description of its
-// service. Requests that have begun keep r and its plan. Both share the memory, and the
-// policies of each call that is the same in both: its breaker stays open, and its budget
-// of retries spent. A call is the same if its endpoint, its callee and its policies are.
+// service. Requests that have begun keep r and its plan. Both states share the memory,
+// and the policies of each call that is the same in both, so that an open breaker stays
+// open and a spent budget stays spent. A call is the same if its endpoint, callee and
+// policies are the same.
 func (r *Replica) Next(plan *behave.Service, t *topology.Service) *Replica {
 	taken := make([]bool, len(r.sites))
 	return newReplica(plan, t, r.Memory, func(call *behave.Call) *policy.Caller {
@@ -56,7 +57,8 @@ func (r *Replica) Next(plan *behave.Service, t *topology.Service) *Replica {
 	})
 }
 
-// newReplica asks for the state that the policies of a call have already; nil means none.
+// newReplica makes a replica. known returns the state that the policies of a call have
+// already, or nil.
 func newReplica(plan *behave.Service, t *topology.Service, memory *Memory, known func(*behave.Call) *policy.Caller) *Replica {
 	r := &Replica{Plan: plan, Workers: workersOf(t), Memory: memory, StopsAbandoned: t.OnCancel == topology.Stop, sites: make([]site, len(plan.Sites))}
 	for i, call := range plan.Sites {
@@ -75,7 +77,7 @@ func newReplica(plan *behave.Service, t *topology.Service, memory *Memory, known
 	return r
 }
 
-// Breaker is the worst state of the breakers of the calls to a callee.
+// Breaker returns the worst state of the breakers of the calls to a callee.
 func (r *Replica) Breaker(callee string, now time.Duration) policy.BreakerState {
 	worst := policy.Closed
 	for i := range r.sites {
@@ -99,14 +101,15 @@ func (r *Replica) BreakerCallees() (callees []string) {
 
 // Workers says how a service bounds its workers.
 type Workers struct {
-	// Count is the number of workers; 0 means without bound.
+	// Count is the number of workers; 0 means no bound.
 	Count int
-	// Inside says that requests wait for a worker inside the service, where they
-	// can be turned away, as Shed says. Otherwise each connection has a worker
-	// from its beginning to its end, and the others wait in the accept queue.
+	// Inside says that requests wait for a worker inside the service, which can
+	// turn them away as Shed says. Otherwise each connection holds a worker from
+	// its beginning to its end, and further connections wait in the accept queue.
 	Inside bool
 	Shed   topology.Shed
-	// Backlog is the length of the accept queue; 0 means the system's own.
+	// Backlog is the length of the accept queue; 0 means the default of the
+	// operating system.
 	Backlog int
 }
 
@@ -118,8 +121,8 @@ func workersOf(t *topology.Service) Workers {
 	return w
 }
 
-// AtAccept is the number of workers that connections are bound to; 0 means that
-// every connection is taken at once.
+// AtAccept returns how many connections are served at once because each holds a
+// worker; 0 means no bound.
 func (w Workers) AtAccept() int {
 	if w.Inside {
 		return 0
@@ -127,13 +130,13 @@ func (w Workers) AtAccept() int {
 	return w.Count
 }
 
-// KeepAlive reports whether a connection carries more than one request. Where it
-// holds a worker it does not: an idle one would keep the worker from others.
+// KeepAlive reports whether a connection carries several requests. It does not if
+// it holds a worker, because an idle connection would keep the worker from others.
 func (w Workers) KeepAlive() bool { return w.AtAccept() == 0 }
 
-// HeaderPatience is how long a connection may take to send the header of its
-// request; 0 means without bound. Where it holds a worker it is bounded.
-// Elsewhere it costs little, and a timer for each request costs more.
+// HeaderPatience returns how long a connection may take to send the header of its
+// request; 0 means no bound. It is bounded only if the connection holds a worker.
+// Otherwise a slow connection costs less than a timer for each request would.
 func (w Workers) HeaderPatience() time.Duration {
 	if w.AtAccept() > 0 {
 		return 2 * time.Second
@@ -141,9 +144,9 @@ func (w Workers) HeaderPatience() time.Duration {
 	return 0
 }
 
-// AcceptQueue is the rule of the accept queue for a Queue that models it. Linux
-// lets in one connection more than the backlog. One that does not fit is not
-// refused: its client tries again until its patience ends.
+// AcceptQueue returns the rules for a Queue that models the accept queue; system is
+// the default length. Linux accepts one connection more than the backlog. It does
+// not refuse further connections: their clients retry until they give up.
 func (w Workers) AcceptQueue(system int) topology.Shed {
 	if w.Backlog > 0 {
 		return topology.Shed{Queue: w.Backlog + 1}

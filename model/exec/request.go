@@ -8,8 +8,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// A Request is the machine of one request: it is let in, its sender is
-// identified, what it needs is checked, and its program is decided and run. It
+// A Request is the machine of one request. It admits the request, identifies it,
+// checks that it has what its endpoint needs, and decides and runs its program. It
 // must not be copied while it runs.
 type Request struct {
 	replica  *Replica
@@ -21,48 +21,50 @@ type Request struct {
 	start    time.Duration
 	deadline time.Duration
 	worker   int
-	// queued says that the worker is to be given back to the queue.
+	// queued says that the worker came from the queue and must go back there;
+	// entered says that the request waits for one.
 	queued, entered bool
 	root            Branch
-	// noted are the mistakes of a chain that went on.
+	// noted are the failures of parts of a chain that went on.
 	noted []Failure
-	// buffer is the program's, if it was made for this request.
+	// buffer is the memory of the program, if the program was made for this request
+	// alone.
 	buffer []behave.Op
 }
 
-// An Arrival is what is known of a request when it comes.
+// An Arrival is what an executor knows of a request when it comes.
 type Arrival struct {
-	// Endpoint answers the request; nil for a chain to a service that has no
-	// endpoint at its path.
+	// Endpoint answers the request. It is nil for a chain if the service has no
+	// endpoint at the path.
 	Endpoint *behave.Endpoint
-	// Chain says that the request carries its own route.
+	// Chain says that the request is a chain.
 	Chain  bool
 	Faults *behave.FaultSet
-	// Left is the time that the caller says is left, or Never. Only a replica
-	// with Workers.Inside looks at it here.
+	// Left is the time that the caller says is left, or Never. Only a replica with
+	// Workers.Inside needs it at arrival.
 	Left time.Duration
-	// Worker is that of the request's connection.
+	// Worker is the worker of the request's connection.
 	Worker int
-	// Identify asks for an identity even if nothing depends on it.
+	// Identify asks for an identity even if no decision depends on it.
 	Identify bool
 }
 
-// An Identity is what a request says of itself.
+// An Identity is what the headers and the body of a request say.
 type Identity struct {
 	behave.Request
 	// Left is the time that the caller says is left, or Never.
 	Left time.Duration
 	// HasRequired says that the request has the header that the endpoint requires.
 	HasRequired bool
-	// Path and Body are looked at if the endpoint uses the request.
+	// Path and Body are needed if the endpoint uses the request.
 	Path string
 	Body []byte
-	// Chain is what a request with a route of its own carries.
+	// Chain is the chain that the request carries, or nil.
 	Chain *chain.Chain
 }
 
 // Begin starts the machine of a request that comes now, and returns its first
-// action. Of the machine's former request nothing stays but its buffers.
+// action. A released machine can be begun again; it keeps only buffers.
 func (r *Request) Begin(replica *Replica, a Arrival, now time.Duration) Action {
 	r.replica, r.arrival, r.endpoint, r.faults = replica, a, a.Endpoint, a.Faults
 	r.start, r.deadline, r.worker = now, Never, a.Worker
@@ -77,7 +79,7 @@ func (r *Request) Begin(replica *Replica, a Arrival, now time.Duration) Action {
 	return r.admitted()
 }
 
-// timeout is the request's own; 0 means without bound.
+// timeout returns the timeout of the request's endpoint; 0 means none.
 func (r *Request) timeout() time.Duration {
 	if r.endpoint == nil {
 		return topology.DefaultTimeout.Std()
@@ -85,9 +87,9 @@ func (r *Request) timeout() time.Duration {
 	return r.endpoint.Timeout
 }
 
-// admitted goes on with a request that has a worker. One that is always answered
-// alike is answered at once: that no fault acts, nothing is required and nothing
-// is random makes this the same as the long way, without an identity.
+// admitted goes on with a request that has a worker. As a short cut, it answers a
+// request at once if all such requests get the same answer: if no fault acts, the
+// endpoint requires nothing, and nothing in it is random.
 func (r *Request) admitted() Action {
 	r.entered = false
 	if !r.arrival.Chain && !r.arrival.Identify && r.faults == nil && r.endpoint.Plain() {
@@ -97,8 +99,8 @@ func (r *Request) admitted() Action {
 	return Action{Kind: Identify}
 }
 
-// Identify takes the identity, and returns the first action of the request's
-// program, or End if the request lacks what its endpoint needs.
+// Identify takes the identity, decides the program, and returns its first action.
+// It returns End if the request lacks something that its endpoint needs.
 func (r *Request) Identify(id *Identity, now time.Duration) Action {
 	r.who = id.Request
 	r.deadline = Deadline(r.start, id.Left, r.timeout())
@@ -131,8 +133,8 @@ func (r *Request) refuse(f Failure) Action {
 	return Action{Kind: End}
 }
 
-// Next takes an event and returns the next action of the request itself. The
-// branches of a parallel step have a Next of their own.
+// Next takes an event of the request itself and returns its next action. Events of
+// the branches of a parallel step go to their own Next.
 func (r *Request) Next(e Event) Action {
 	switch {
 	case e.Kind == Admitted:
@@ -147,49 +149,48 @@ func (r *Request) Next(e Event) Action {
 	return r.root.Next(e)
 }
 
-// Root is the branch that runs the request's own program.
+// Root returns the branch that runs the request's own program.
 func (r *Request) Root() *Branch { return &r.root }
 
-// Who is the request's identity.
+// Who returns the identity by which random decisions are keyed.
 func (r *Request) Who() behave.Request { return r.who }
 
-// Deadline is when the request must be answered, or Never.
+// Deadline returns when the request must be answered, or Never.
 func (r *Request) Deadline() time.Duration { return r.deadline }
 
-// Values are what calls and the answer use of the request.
+// Values returns the parts of the request that calls and the answer use.
 func (r *Request) Values() behave.Values { return r.values }
 
-// An Ending is how a request, or a branch, has ended: Kind is OpRespond, OpFail
-// with its Failure, OpAbort or OpPanic; 0 is a branch after which the request
-// goes on.
+// An Ending is how a request, or a branch, ended. Kind is OpRespond, OpFail (with
+// Failure), OpAbort, OpPanic or, if the request goes on after a branch, 0.
 type Ending struct {
 	Kind    behave.OpKind
 	Failure Failure
 }
 
-// Ending is how the request has ended.
+// Ending returns how the request ended.
 func (r *Request) Ending() *Ending { return &r.root.ending }
 
-// Corrupt reports whether the answer is damaged.
+// Corrupt reports whether a fault corrupts the answer.
 func (r *Request) Corrupt() bool { return r.root.corrupt }
 
-// Answers are those of the calls that the request's own answer tells.
+// Answers returns the answers of calls that the request's own answer contains.
 func (r *Request) Answers() behave.Values { return r.root.answers }
 
-// Degraded counts the parts of a good answer that are not what they should be:
-// calls that a fallback replaced or whose failure was ignored, what a chain noted
-// and went on without, and what the callees told of their own answers.
+// Degraded returns how many parts of a good answer are missing or replaced: calls
+// that a fallback replaced or whose failure was ignored, failed parts of a chain,
+// and the parts that callees report of their own answers.
 func (r *Request) Degraded() int { return r.root.degraded }
 
-// Fallbacks are the answers that took the place of others.
+// Fallbacks returns the answers that replaced those of calls.
 func (r *Request) Fallbacks() []Fallback { return r.root.fallbacks }
 
-// Noted are the mistakes of a chain that went on: its own faults that could not
-// act, and its routes that were not answered well. The status stays 200.
+// Noted returns the failures of parts of a chain that went on: faults of the chain
+// that could not act, and routes that were not answered well. The status stays 200.
 func (r *Request) Noted() []Failure { return r.noted }
 
-// RetryAfter is the number of seconds after which a request that was turned away
-// may be sent again; 0 means that nothing is said.
+// RetryAfter returns the value of the header Retry-After in seconds, for a request
+// that was turned away; 0 means no header.
 func (r *Request) RetryAfter() int {
 	if r.root.ending.Failure.Cause == Overloaded {
 		return 1
@@ -197,11 +198,11 @@ func (r *Request) RetryAfter() int {
 	return 0
 }
 
-// Release gives back what the request has held, and makes the machine ready for
-// another. The worker goes back to the queue if ok.
+// Release gives back the memory that the request held, and makes the machine ready
+// for another request. If ok, the worker must go back to the queue.
 func (r *Request) Release() (worker int, ok bool) {
 	if r.root.request == nil && r.who.ID == "" {
-		// It was answered, or turned away, unidentified: there is little to clear.
+		// The request ended before it was identified, so there is little to clear.
 		ok, r.queued, r.root.ending = r.queued, false, Ending{}
 		return r.worker, ok
 	}

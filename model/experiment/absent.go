@@ -11,9 +11,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// Absent says of the fields of a type in which a 0 stands for the default what it means
-// to leave them out, by their names in files. Whoever writes a 0 there means none, so
-// readers refuse it.
+// Absent lists the fields of a type in which 0 stands for the default, by their names
+// in files, with the meaning of leaving them out. Readers refuse a 0 that is written
+// in such a field, because its author means none.
 func Absent(t reflect.Type) map[string]string {
 	switch t {
 	case reflect.TypeFor[topology.Service](), reflect.TypeFor[Patch]():

@@ -11,32 +11,33 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// An Alert is a rule of Prometheus that is tested by the experiment.
+// An Alert is a rule of Prometheus that the experiment tests.
 type Alert struct {
-	// Name is the alert's, as in HighErrors.
+	// Name is the name of the alert, such as HighErrors.
 	Name string `json:"alert"`
-	// Expr is the expression, in PromQL; the alert fires while it has a value. Metrics are
-	// those of services, with the labels system, service and replica.
+	// Expr is the expression, in PromQL; the alert fires while it has a value. It uses the
+	// metrics of services, with the labels system, service and replica.
 	Expr string `json:"expr"`
 	// For is how long the expression has to have a value before the alert fires.
 	For unit.Duration `json:"for,omitzero"`
 }
 
-// The metrics of checks of alerts, which a Prometheus tells.
+// The metrics of checks of alerts, whose values a Prometheus gives.
 const (
-	// AlertFires is the time from the beginning of a fault until an alert fires,
-	// AlertResolves that from its end until no instance of the alert fires.
+	// AlertFires is the time from the beginning of a fault until an alert fires.
+	// AlertResolves is the time from the end of a fault until no instance of the
+	// alert fires.
 	AlertFires    Metric = "fires"
 	AlertResolves Metric = "resolves"
-	// AlertsFired is the number of alerts that fired at any time of the run: of all, or of
-	// those that no other check names.
+	// AlertsFired is the number of alerts that fired at any time of the run: among all
+	// alerts, or among those that no other check names.
 	AlertsFired Metric = "alerts"
 )
 
-// alertName is what Prometheus takes for a name of an alert.
+// alertName matches the names of alerts that Prometheus accepts.
 var alertName = regexp.MustCompile(`^[a-zA-Z_][a-zA-Z0-9_]*$`)
 
-// IsAboutAlerts reports whether the metric is told by a Prometheus.
+// IsAboutAlerts reports whether a Prometheus gives the values of the metric.
 func (m Metric) IsAboutAlerts() bool {
 	return m == AlertFires || m == AlertResolves || m == AlertsFired
 }
@@ -47,8 +48,8 @@ func (c Check) IsAboutAlerts() bool {
 	return len(words) > 1 && (words[0] == "alert" || words[0] == "no")
 }
 
-// AboutAlerts are the experiment's checks, and those of its variants, that a Prometheus
-// judges.
+// AboutAlerts returns the checks of the experiment and of its variants that a
+// Prometheus judges.
 func (e *Experiment) AboutAlerts() (checks []Check) {
 	all := slices.Clone(e.Checks)
 	for i := range e.Variants {
@@ -57,8 +58,8 @@ func (e *Experiment) AboutAlerts() (checks []Check) {
 	return slices.DeleteFunc(all, func(c Check) bool { return !c.IsAboutAlerts() })
 }
 
-// NeedsPrometheus says what of the experiment cannot be done without a Prometheus; empty
-// if there is nothing.
+// NeedsPrometheus names the part of the experiment that needs a Prometheus; empty if no
+// part does.
 func (e *Experiment) NeedsPrometheus() string {
 	if about := e.AboutAlerts(); len(about) > 0 {
 		return fmt.Sprintf("the check %q is judged by a Prometheus", about[0].Expr)
@@ -76,7 +77,7 @@ func (e *Experiment) NeedsPrometheus() string {
 
 const alertForms = "write alert HighErrors fires < 30s after FAULT, alert HighErrors resolves < 60s after FAULT, no alert fires, or no other alert fires"
 
-// parseAlertCheck reads a check of alerts.
+// parseAlertCheck parses a check of alerts.
 func parseAlertCheck(expr string) (Condition, error) {
 	switch strings.Join(strings.Fields(strings.ToLower(expr)), " ") {
 	case "no alert fires":
@@ -112,7 +113,8 @@ func parseAlertCheck(expr string) (Condition, error) {
 // comparison is an operator in a check of alerts, with the spaces around it.
 var comparison = regexp.MustCompile(`\s*([<>=!]+)\s*`)
 
-// spaced is an expression with spaces around its operator: fires<30s is fires < 30s.
+// spaced returns an expression with spaces around its operator: fires < 30s for
+// fires<30s.
 func spaced(expr string) string { return comparison.ReplaceAllString(expr, " $1 ") }
 
 // alertText writes a condition on an alert with another bound, in seconds.
@@ -143,7 +145,7 @@ func (v *validator) checkAlerts() {
 	}
 }
 
-// checkFaultOf holds the fault of a check to those of the experiment.
+// checkFaultOf refuses a check of a fault that the experiment does not have.
 func (v *validator) checkFaultOf(path string, c Condition) {
 	var known []string
 	for i := range v.experiment.Faults {

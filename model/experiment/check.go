@@ -13,8 +13,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// Parts of a run that every experiment with faults has, beside the phases of
-// its load. During lasts from the first fault that acts to the last that ends.
+// Parts of a run that every experiment with faults has, beside the phases of its
+// load. During lasts from the beginning of the first fault to the end of the last.
 const (
 	Before = "before"
 	During = "during"
@@ -40,46 +40,47 @@ const (
 	Min  Metric = "min"
 	Max  Metric = "max"
 
-	// Requests is the number of requests that were to start, by intended start.
+	// Requests is the number of planned requests, by their planned start.
 	Requests Metric = "requests"
-	// Offered is requests that were to start, per second, by intended start;
-	// dropped ones included. Rate is requests that ended, per second, by their
-	// end, Goodput requests that ended well at every hop, per second, by their
-	// end.
+	// Offered is the number of planned requests per second, by their planned start;
+	// dropped ones count, too. Rate is the number of requests per second that
+	// ended, by their end. Goodput is the number of requests per second that ended
+	// well at every hop, by their end.
 	Offered Metric = "offered"
 	Rate    Metric = "rate"
 	Goodput Metric = "goodput"
 	// Degraded is the number of requests, or with a percent sign their share, that
-	// ended well, but a fallback took the place of a part, or nothing did.
+	// ended well, but in whose answer a part was missing or came from a fallback.
 	Degraded Metric = "degraded"
-	// Errors is the number of requests that went wrong in any way, or with a
-	// percent sign their share.
+	// Errors is the number of requests that failed in any way, or with a percent
+	// sign their share.
 	Errors Metric = "errors"
-	// Attempts is what was sent for one call of an edge on average, Fallbacks the
-	// number of its calls, or with a percent sign their share, whose answer a
-	// fallback took the place of.
+	// Attempts is the average number of attempts for one call of an edge. Fallbacks
+	// is the number of the edge's calls, or with a percent sign their share, whose
+	// answer came from a fallback.
 	Attempts  Metric = "attempts"
 	Fallbacks Metric = "fallbacks"
-	// Misses is the number of look-ups of a data store that found nothing, Stale that
-	// of its reads that were answered with an older version than there was; with a
-	// percent sign their share of all operations.
+	// Misses is the number of look-ups of a data store that found nothing. Stale is
+	// the number of its reads that were answered with an outdated version. With a
+	// percent sign, both are a share of all operations.
 	Misses Metric = "misses"
 	Stale  Metric = "stale"
-	// Lag is the most messages that a group of consumers had not consumed yet, or, with a
-	// duration as the bound, the age of the oldest of them.
+	// Lag is the largest number of messages that a group of consumers had not consumed
+	// yet or, with a duration as the bound, the age of the oldest of them.
 	Lag Metric = "lag"
-	// Availability of clients and edges is the share of requests that went
-	// well, of a service the share of the time in which a replica was ready.
+	// Availability of clients and edges is the share of requests that ended well.
+	// Availability of a service is the share of the time in which a replica was
+	// ready.
 	Availability Metric = "availability"
-	// RecoveryTime and DetectionTime are the longest time from the fall of a replica
-	// until it was ready again, and until the fall was seen.
+	// RecoveryTime is the longest time from the failure of a replica until it was
+	// ready again. DetectionTime is the longest time until the failure was noticed.
 	RecoveryTime  Metric = "recovery"
 	DetectionTime Metric = "detection"
 	// TailTime is how long after the load the system was busy.
 	TailTime Metric = "tail"
 )
 
-// Dimension says what a bound is measured in.
+// Dimension is the unit of a bound.
 type Dimension string
 
 // The dimensions of bounds.
@@ -91,7 +92,7 @@ const (
 	PerCall   Dimension = "per_call"
 )
 
-// A Condition is a check's expression, understood.
+// A Condition is the parsed expression of a check.
 type Condition struct {
 	Metric Metric
 	// Class is set where the metric counts one class of outcomes.
@@ -101,15 +102,16 @@ type Condition struct {
 	// Bound is in seconds, a share of 1, a count or per second, as Dimension says.
 	Bound     float64
 	Dimension Dimension
-	// Alert and Fault are those of a check of one alert; Others says that the alerts are
-	// counted that no other check names.
+	// Alert and Fault are the names in a check of one alert. Others says that the check
+	// counts the alerts that no other check names.
 	Alert, Fault string
 	Others       bool
 }
 
-// ParseCheck reads an expression: a metric, a comparison and a bound, as in
-// "p99 < 300ms", "errors < 1%", "timeouts == 0" or "rate >= 50/s"; or what an alert
-// does, as in "alert HighErrors fires < 30s after slow-cart" or "no other alert fires".
+// ParseCheck parses an expression: a metric, a comparison and a bound, as in "p99 <
+// 300ms", "errors < 1%", "timeouts == 0" or "rate >= 50/s"; or the behaviour of an
+// alert, as in "alert HighErrors fires < 30s after slow-cart" or "no other alert
+// fires".
 func ParseCheck(expr string) (Condition, error) {
 	if (Check{Expr: expr}).IsAboutAlerts() {
 		return parseAlertCheck(expr)
@@ -149,7 +151,7 @@ func Metrics() []Metric {
 
 func metricNames() string { return strings.Join(knownMetrics(), ", ") }
 
-// knownMetrics are the names of all metrics.
+// knownMetrics returns the names of all metrics.
 func knownMetrics() (names []string) {
 	for _, m := range Metrics() {
 		names = append(names, string(m))
@@ -160,7 +162,7 @@ func knownMetrics() (names []string) {
 	return names
 }
 
-// plural is the class's name as the metric that counts it.
+// plural returns the name of the metric that counts a class.
 func plural(c outcome.Class) string {
 	switch c {
 	case outcome.HTTPError, outcome.StoreError, outcome.FailedHop, outcome.ConnectionError, outcome.Timeout:
@@ -187,7 +189,7 @@ func (m Metric) IsLatency() bool {
 // isOfStores reports whether only data stores have the metric.
 func (m Metric) isOfStores() bool { return m == Misses || m == Stale || m == Lag }
 
-// isSpan reports whether the metric is a time of the run as a whole.
+// isSpan reports whether the metric is a time of the whole run.
 func (m Metric) isSpan() bool { return m == RecoveryTime || m == DetectionTime || m == TailTime }
 
 // IsRate reports whether the metric is a number per second.
@@ -236,7 +238,7 @@ func (c *Condition) parseBound(text string) error {
 	return nil
 }
 
-// parseLag reads a bound of messages, or of the age of a message.
+// parseLag parses a bound of messages, or of the age of a message.
 func (c *Condition) parseLag(text string) error {
 	if _, err := strconv.ParseFloat(text, 64); err == nil {
 		c.Dimension = Count

@@ -8,7 +8,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
-// Condition is the rank's figure in the words of checks.
+// Condition returns the rank's figure as the condition of a check.
 func (r Rank) Condition() (Condition, error) {
 	c := Condition{Metric: r.Metric}
 	if r.Metric == NoRank {
@@ -37,7 +37,7 @@ func (r Rank) Condition() (Condition, error) {
 	return c, nil
 }
 
-// WithDefaults names the figure where a file names none.
+// WithDefaults returns the rank with the default figure if it names none.
 func (r Rank) WithDefaults() Rank {
 	if r.Metric == "" {
 		r.Metric = Goodput
@@ -58,8 +58,8 @@ func (r Rank) HigherIsBetter() bool {
 	}
 }
 
-// Figure names the figure and what it is of, if it is not of the clients in the
-// whole run: "requests of leaf in during".
+// Figure names the figure, with its subject and phase if these are not the clients
+// and the whole run: "requests of leaf in during".
 func (r Rank) Figure() string {
 	text := r.Metric.Text()
 	if r.Service != "" {
@@ -71,8 +71,8 @@ func (r Rank) Figure() string {
 	return text
 }
 
-// Text says what is ranked by: "requests of leaf in during, lowest first". It is
-// empty if nothing is.
+// Text describes the order: "requests of leaf in during, lowest first". It is empty
+// if the variants have no order.
 func (r Rank) Text() string {
 	if r.Metric == NoRank {
 		return ""
@@ -88,7 +88,7 @@ func (r Rank) Text() string {
 	return text
 }
 
-// Text is the metric's name, with its unit if values are written without.
+// Text returns the metric's name, with its unit if values are written without one.
 func (m Metric) Text() string {
 	if m.IsRate() {
 		return string(m) + "/s"

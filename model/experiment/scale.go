@@ -13,9 +13,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// Scale returns the experiment with every span of time multiplied by a factor
-// and every rate divided by it, so that with 0.1 it goes the same way ten times
-// as fast, as far as the machine keeps up. The bounds of checks are scaled, too.
+// Scale returns the experiment with every time multiplied by a factor and every
+// rate divided by it. With 0.1, the experiment has the same course but runs ten
+// times as fast, if the machine keeps up. The bounds of checks are scaled, too.
 func Scale(e Experiment, factor float64) Experiment {
 	s := scaler(factor)
 	e.System = e.System.Clone()
@@ -140,8 +140,8 @@ func (s scaler) variant(v *Variant) {
 	v.Checks = s.checks(v.Checks)
 }
 
-// alerts scales how long expressions have to have a value. The expressions, with the
-// windows in them, stay.
+// alerts scales the For of alerts. The expressions, with the windows in them, stay
+// as they are.
 func (s scaler) alerts(alerts []Alert) []Alert {
 	alerts = slices.Clone(alerts)
 	for i := range alerts {

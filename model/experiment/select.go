@@ -8,10 +8,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
-// Select returns the variants of the given names, in the order of the names, or
-// all for none. The beginning of a name stands for it where no other begins so.
-// An experiment without variants is its own only one, without a
-// name.
+// Select returns the variants of the given names, in the order of the names, or all
+// variants if no names are given. The beginning of a name stands for it if no other
+// name begins with it. An experiment without variants counts as a single variant
+// without a name.
 func (e *Experiment) Select(names []string) ([]Variant, error) {
 	if len(names) == 0 {
 		if len(e.Variants) == 0 {

@@ -11,8 +11,8 @@ import (
 )
 
 // CheckTarget refuses a target that a running system does not have, because a fault
-// there would never act. That a caller calls the service is not asked for: the chain of
-// a request may call any.
+// there would never act. It does not check that the caller calls the service, because
+// the chain of a request may call any service.
 func CheckTarget(system *topology.System, t fault.Target) error {
 	service := system.Service(t.Service)
 	switch {
@@ -28,7 +28,8 @@ func CheckTarget(system *topology.System, t fault.Target) error {
 	return nil
 }
 
-// otherServices says which names there are in place of one that there is not.
+// otherServices returns a hint with the names of services, for a name that does not
+// exist.
 func otherServices(system *topology.System, name string) string {
 	var names []string
 	for i := range system.Services {
@@ -47,7 +48,7 @@ func answers(s *topology.Service, method, endpoint string) bool {
 	return endpoint == topology.DefaultPath || s.HasEndpoint(method, endpoint)
 }
 
-// otherEndpoints lists those that a service has.
+// otherEndpoints lists the endpoints of a service.
 func otherEndpoints(s *topology.Service) string {
 	names := []string{}
 	for _, e := range s.Endpoints {

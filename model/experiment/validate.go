@@ -15,18 +15,18 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// MaxLength bounds a run whose load ends by a count only.
+// MaxLength bounds a run whose load ends only by a count.
 const MaxLength = load.MaxDuration
 
-// Validate names every mistake in an experiment whose load has its defaults.
+// Validate returns every mistake in an experiment whose load has its defaults.
 // Paths are those of its JSON form: faults[1].target.service.
 func (e *Experiment) Validate() (problems problem.List) {
 	problems.CheckLabel("name", e.Name)
 	problems.Under("system", e.System.Validate())
 	problems.Under("load", e.Load.Validate())
-	v := validator{experiment: e, Services: map[string]*topology.Service{}, edges: map[[2]string]bool{}}
+	v := validator{experiment: e, services: map[string]*topology.Service{}, edges: map[[2]string]bool{}}
 	for i := range e.System.Services {
-		v.Services[e.System.Services[i].Name] = &e.System.Services[i]
+		v.services[e.System.Services[i].Name] = &e.System.Services[i]
 	}
 	for _, edge := range e.System.Edges() {
 		v.edges[[2]string{edge.From.Service, edge.To.Service}] = true
@@ -43,14 +43,15 @@ func (e *Experiment) Validate() (problems problem.List) {
 	v.checkTimeouts()
 	problems = append(problems, v.problems...)
 	if len(problems) == 0 {
-		// Variants are judged as wholes, which takes a sound experiment.
+		// Each variant is validated as a whole, which needs an experiment without
+		// mistakes.
 		problems = e.validateVariants()
 	}
 	return problems
 }
 
-// Length is how long the load lasts at most; false means that a phase has no
-// end but its count, so that the length is not known before.
+// Length returns the longest time that the load may last. It returns false if a
+// phase ends only by its count, because then the length is not known in advance.
 func Length(profile load.Profile) (time.Duration, bool) {
 	var length time.Duration
 	for _, p := range profile.Phases {
@@ -64,7 +65,7 @@ func Length(profile load.Profile) (time.Duration, bool) {
 
 type validator struct {
 	experiment *Experiment
-	Services   map[string]*topology.Service
+	services   map[string]*topology.Service
 	edges      map[[2]string]bool
 	length     time.Duration
 	bounded    bool
@@ -141,7 +142,7 @@ func (v *validator) checkTarget(path string, f *fault.Fault) {
 	if svc == nil {
 		return
 	}
-	if err := cmp.Or(store.Can(svc, f), program.Can(svc, v.Services[t.From], f)); err != nil {
+	if err := cmp.Or(store.Can(svc, f), program.Can(svc, v.services[t.From], f)); err != nil {
 		message, hint, _ := strings.Cut(err.Error(), "; ")
 		v.problems.AddHint(path+".type", hint, "%s", message)
 	}
@@ -163,8 +164,8 @@ func replicaHint(n int) string {
 	return fmt.Sprintf("it has 1 to %d; leave replica out for all", n)
 }
 
-// checkWindow holds a fault to the run. Its duration may be left out, so one
-// that reaches beyond the end is a mistake and not a manner of speaking.
+// checkWindow refuses a fault that reaches beyond the end of the run. A file may
+// leave the duration out, so a duration beyond the end is a mistake.
 func (v *validator) checkWindow(path string, f *fault.Fault) {
 	if !v.bounded || v.length == 0 || f.Start < 0 || f.Duration < 0 {
 		return
@@ -209,7 +210,7 @@ func (v *validator) checkChecks(list string, checks []Check) {
 	}
 }
 
-// misfit says why a figure is not known of the subject; empty where it is.
+// misfit says why the subject does not have a figure; empty if it has.
 func (c Check) misfit(condition Condition) string {
 	m := condition.Metric
 	switch {
@@ -255,21 +256,21 @@ func (v *validator) checkSubject(path string, c Check) {
 	}
 }
 
-// checkTold refuses figures of programs that tell none: those that are not of this
-// project.
+// checkTold refuses figures of programs that report none, which are the programs
+// that are not of this project.
 func (v *validator) checkTold(path string, c Check, condition Condition) {
 	subject, hint := c.From, "ask about edges to it"
 	if subject == "" {
 		subject, hint = c.Service, "ask about an edge by from"
 	}
-	if svc := v.Services[subject]; svc != nil && !svc.ObeysContract() && !condition.Metric.isSpan() {
+	if svc := v.services[subject]; svc != nil && !svc.ObeysContract() && !condition.Metric.isSpan() {
 		v.problems.AddHint(path+".check", hint, "check %q cannot be judged for %s: its program is not of this project and tells no figures", c.Expr, subject)
 	}
 }
 
-// checkStoreFigure refuses figures that a data store does not tell.
+// checkStoreFigure refuses figures that a data store does not report.
 func (v *validator) checkStoreFigure(path string, c Check, m Metric) {
-	svc := v.Services[c.Service]
+	svc := v.services[c.Service]
 	switch {
 	case svc == nil:
 	case !svc.Kind.IsStore():
@@ -308,14 +309,14 @@ func (v *validator) checkPhase(path, phase string) {
 }
 
 func (v *validator) service(path, name string) *topology.Service {
-	svc := v.Services[name]
+	svc := v.services[name]
 	if svc == nil {
 		v.problems.AddHint(path, v.knownServices(), "%q is not a service of the system", name)
 	}
 	return svc
 }
 
-// knownServices lists the names for a hint, where they are few.
+// knownServices lists the names of services for a hint, if they are few.
 func (v *validator) knownServices() string {
 	services := v.experiment.System.Services
 	if len(services) == 0 || len(services) > 20 {
@@ -348,7 +349,7 @@ func (v *validator) edge(path, from, to string) {
 		}
 	}
 	hint := "it calls nothing"
-	if calls := v.Services[from].Calls(); len(calls) > 0 {
+	if calls := v.services[from].Calls(); len(calls) > 0 {
 		hint = "it calls " + strings.Join(calls, ", ")
 	}
 	v.problems.AddHint(path, hint, "service %q does not call %q", from, to)

@@ -13,8 +13,8 @@ import (
 
 // Bounds of an experiment's settings.
 const (
-	// MinWindow is how often clients are counted, and MaxTail how long a system
-	// is watched after its load.
+	// MinWindow is the shortest Window, because clients are counted once in that
+	// time. MaxTail is the longest Tail.
 	MinWindow = unit.Duration(1e9)
 	MaxTail   = unit.Duration(3600e9)
 	// MaxVariants bounds the variants of an experiment, MaxSeeds the
@@ -26,7 +26,7 @@ const (
 	MaxDoc   = 16 << 10
 )
 
-// checkTexts checks what reports print.
+// checkTexts checks the texts that reports print.
 func (v *validator) checkTexts() {
 	e := v.experiment
 	if strings.ContainsFunc(e.Title, unicode.IsControl) || len(e.Title) > MaxTitle {
@@ -47,7 +47,7 @@ func (v *validator) checkDoc(path, text string) {
 	}
 }
 
-// checkSpans checks the settings that say how long and by what.
+// checkSpans checks the tail, the windows and the rank.
 func (v *validator) checkSpans() {
 	e := v.experiment
 	if e.Tail < 0 || e.Tail > MaxTail {
@@ -64,7 +64,7 @@ func (v *validator) checkSpans() {
 	}
 }
 
-// checkRank holds the rank to what checks can say of the same subject.
+// checkRank refuses a rank whose figure no check of the same subject could have.
 func (v *validator) checkRank() {
 	rank := v.experiment.Rank
 	if rank.Better != "" && rank.Better != Higher && rank.Better != Lower {
@@ -93,7 +93,7 @@ func (v *validator) checkRank() {
 	v.checkPhase("rank", rank.Phase)
 }
 
-// checkAborts checks conditions that are judged while the run goes on.
+// checkAborts checks the conditions that are judged during the run.
 func (v *validator) checkAborts() {
 	v.checkChecks("abortOn", v.experiment.AbortOn)
 	for i, c := range v.experiment.AbortOn {
@@ -113,7 +113,7 @@ func (v *validator) checkAborts() {
 	}
 }
 
-// validateVariants names every mistake in the variants.
+// validateVariants returns every mistake in the variants.
 func (e *Experiment) validateVariants() (problems problem.List) {
 	if len(e.Variants) > MaxVariants {
 		problems.AddHint("variants", "leave some out", "%d variants are more than the %d possible", len(e.Variants), MaxVariants)
@@ -129,7 +129,7 @@ func (e *Experiment) validateVariants() (problems problem.List) {
 		if ending := recordEnding(v.Name); ending != "" {
 			problems.AddHint(path+".name", "leave "+ending+" out", "variant %q is named like a file, but names a directory of results", v.Name)
 		}
-		// Some file systems do not tell letters by their case.
+		// Some file systems ignore the case of letters.
 		key := strings.ToLower(v.Name)
 		if j, dup := first[key]; dup {
 			problems.AddHint(path+".name", "give each variant a name of its own; upper and lower case do not differ", "variant %q is already described at variants[%d]", v.Name, j)
@@ -150,9 +150,9 @@ func (e *Experiment) validateVariants() (problems problem.List) {
 	return problems
 }
 
-// ofVariant leads the problems of an applied variant to where they come from: to
-// the variant's own load and checks or, for what its patches have made of the
-// system, to the patches as a whole.
+// ofVariant moves the problems of an applied variant to the place that causes them:
+// to the variant's own load and checks or, for problems of the patched system, to
+// the patches as a whole.
 func ofVariant(e *Experiment, v *Variant, found problem.List) (problems problem.List) {
 	for _, p := range found {
 		switch place, index := splitIndex(p.Path); {
@@ -171,8 +171,8 @@ func ofVariant(e *Experiment, v *Variant, found problem.List) (problems problem.
 	return problems
 }
 
-// splitIndex parts checks[12].phase into checks and 12; the index is -1 where
-// there is none.
+// splitIndex splits checks[12].phase into checks and 12; the index is -1 if there
+// is none.
 func splitIndex(path string) (name string, index int) {
 	name, rest, ok := strings.Cut(path, "[")
 	if !ok {
@@ -187,9 +187,9 @@ func splitIndex(path string) (name string, index int) {
 	return name, index
 }
 
-// recordEnding is the ending of a name if it is one of the files in a directory of
-// results. No variant may have one, so that its directory never clashes with such
-// a file.
+// recordEnding returns the ending of a name if files in a directory of results have
+// it. No variant's name may have such an ending, so that its directory never has
+// the name of such a file.
 func recordEnding(name string) string {
 	endings := []string{".json", ".jsonl", ".csv", ".yaml", ".yml", ".html"}
 	for _, ending := range endings {
@@ -200,7 +200,7 @@ func recordEnding(name string) string {
 	return ""
 }
 
-// isVariantName allows what is safe as the name of a directory.
+// isVariantName reports whether a name is safe as the name of a directory.
 func isVariantName(name string) bool {
 	if name == "" || len(name) > 63 || name[0] == '.' || name[0] == '-' {
 		return false
@@ -214,7 +214,7 @@ func isVariantName(name string) bool {
 	return true
 }
 
-// checkTimeouts wants timeouts of calls that the run can reach.
+// checkTimeouts refuses timeouts of calls that the run cannot reach.
 func (v *validator) checkTimeouts() {
 	e := v.experiment
 	for i := range e.System.Services {
@@ -242,7 +242,7 @@ func checkTimeout(problems *problem.List, path string, timeout unit.Duration, e 
 	problems.AddHint(path, "shorten it, or lengthen the load or the tail", "a timeout of %q is never reached: the run takes %s at most", timeout, unit.Duration(e.Longest()))
 }
 
-// Longest is how long a run may take by its plan: load and tail.
+// Longest returns the longest time that a run may take by its plan: load and tail.
 func (e *Experiment) Longest() time.Duration {
 	length, _ := Length(e.Load)
 	return length + e.Tail.Std()

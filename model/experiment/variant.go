@@ -15,51 +15,51 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// A Variant is the experiment with some things changed, to be compared with
-// others.
+// A Variant is the experiment with some changes, for a comparison with others.
 type Variant struct {
 	// Name is a word of letters, digits, dots, plus signs and hyphens: it names
 	// directories, too.
 	Name string `json:"name"`
 	Doc  string `json:"doc,omitempty"`
-	// Set lists what is changed of the system.
+	// Set lists the changes of the system.
 	Set []Patch `json:"set,omitempty"`
-	// Faults names those of the experiment's faults that act; nil means all.
+	// Faults names the faults of the experiment that act in this variant; without
+	// it, all act.
 	Faults []string `json:"faults,omitzero"`
-	// Load, where given, takes the place of the experiment's.
+	// Load, if given, replaces the experiment's load.
 	Load *load.Profile `json:"load,omitempty"`
-	// Alerts, where given, take the place of the experiment's.
+	// Alerts, if given, replace the experiment's alerts.
 	Alerts []Alert `json:"alerts,omitempty"`
-	// Checks are judged in this variant beside the experiment's own.
+	// Checks are judged in this variant in addition to the experiment's own.
 	Checks []Check `json:"checks,omitempty"`
 }
 
 // Everything is the name that a patch uses for every service or callee.
 const Everything = "*"
 
-// A Patch changes a service or, where Call is given, the policies of its calls
-// to another. What is given takes the place of what was there, as a whole; what
-// is not given stays. Of two patches that meet, the one that names more wins.
+// A Patch changes a service or, if Call is given, the policies of its calls to
+// another service. A given field replaces the old value as a whole; other fields
+// stay. If two patches change the same field, the more specific one wins.
 type Patch struct {
-	// Service is the service that is changed, or the caller. Everything, or with
-	// Call also nothing, means every one.
+	// Service is the service that is changed, or the caller. "*" means every
+	// service; with Call, an empty name does so, too.
 	Service string `json:"service,omitempty"`
 	// Call is the callee whose calls are changed.
 	Call string `json:"call,omitempty"`
 
-	// Workers, Backlog and Replicas are changed of a service,
+	// Workers, Backlog and Replicas are new values of a service.
 	Workers  *int `json:"workers,omitempty"`
 	Backlog  *int `json:"backlog,omitempty"`
 	Replicas *int `json:"replicas,omitempty"`
-	// and so are OnCancel and Shed. Shed can be taken away by Without.
+	// OnCancel and Shed are new values of a service. Without can remove Shed.
 	OnCancel *topology.OnCancel `json:"onCancel,omitempty"`
 	Shed     *topology.Shed     `json:"shed,omitempty"`
 	// Runtime is the program that serves the service.
 	Runtime *topology.RuntimeName `json:"runtime,omitempty"`
-	// Pool is that which callers keep to a data store.
+	// Pool is the new connection pool of the callers of a data store.
 	Pool *topology.Pool `json:"pool,omitempty"`
 
-	// Timeout and what follows are changed of calls.
+	// Timeout and the next fields are new policies of calls.
 	Timeout   *unit.Duration    `json:"timeout,omitempty"`
 	Retry     *policy.Retry     `json:"retry,omitempty"`
 	Breaker   *policy.Breaker   `json:"breaker,omitempty"`
@@ -67,14 +67,14 @@ type Patch struct {
 	RateLimit *policy.RateLimit `json:"rateLimit,omitempty"`
 	Hedge     *policy.Hedge     `json:"hedge,omitempty"`
 	Fallback  *policy.Fallback  `json:"fallback,omitempty"`
-	// Coalesce is changed of calls that follow a miss.
+	// Coalesce is the new value of calls that follow a miss.
 	Coalesce *bool `json:"coalesce,omitempty"`
-	// Without takes policies away, by the names of their fields.
+	// Without removes policies, by the names of their fields.
 	Without []string `json:"without,omitempty"`
 }
 
-// serviceFields and callFields are the fields of a Patch that change something,
-// by their names in files.
+// serviceFields and callFields return the fields of a Patch that change a service
+// or a call, by their names in files.
 func serviceFields() []string {
 	return []string{"workers", "backlog", "replicas", "onCancel", "shed", "runtime", "pool"}
 }
@@ -83,13 +83,13 @@ func callFields() []string {
 	return []string{"timeout", "retry", "breaker", "bulkhead", "rateLimit", "hedge", "fallback", "coalesce"}
 }
 
-// removable are the fields that Without may name.
+// removable returns the fields that Without may name.
 func removable() []string {
 	return []string{"timeout", "retry", "breaker", "bulkhead", "rateLimit", "hedge", "fallback", "shed"}
 }
 
-// field returns what a patch gives for one of its fields; not valid where it
-// gives nothing.
+// field returns the value of one of a patch's fields; it is not valid if the patch
+// does not have it.
 func (p *Patch) field(name string) reflect.Value {
 	v := reflect.ValueOf(p).Elem()
 	for i := range v.NumField() {
@@ -103,7 +103,7 @@ func (p *Patch) field(name string) reflect.Value {
 
 func (p *Patch) gives(name string) bool { return p.field(name).IsValid() }
 
-// given lists the fields that the patch sets or takes away.
+// given lists the fields that the patch sets or removes.
 func (p *Patch) given() (fields []string) {
 	for _, name := range append(serviceFields(), callFields()...) {
 		if p.gives(name) {
@@ -113,7 +113,7 @@ func (p *Patch) given() (fields []string) {
 	return append(fields, p.Without...)
 }
 
-// weight orders patches: those that name more come later, and win.
+// weight orders patches: a patch that names more comes later, and wins.
 func (p *Patch) weight() int {
 	weight := 0
 	if p.Service != "" && p.Service != Everything {
@@ -151,7 +151,7 @@ func (e *Experiment) Apply(v Variant) (Experiment, problem.List) {
 		order[i] = i
 	}
 	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(v.Set[a].weight(), v.Set[b].weight()) })
-	a := applier{System: &applied.System, settled: map[string]int{}, set: v.Set}
+	a := applier{system: &applied.System, settled: map[string]int{}, set: v.Set}
 	for _, i := range order {
 		problems.Under(problem.Index("set", i), a.apply(i))
 	}
@@ -216,9 +216,9 @@ func (e *Experiment) keepFault(original *Experiment, name string) (problems prob
 
 // An applier changes a system by the patches of one variant.
 type applier struct {
-	System *topology.System
+	system *topology.System
 	set    []Patch
-	// settled has, by target and field, the patch that decided it last.
+	// settled has, by target and field, the patch that set the field last.
 	settled map[string]int
 }
 
@@ -278,8 +278,8 @@ func (p *Patch) validate() (problems problem.List) {
 
 func (a *applier) patchServices(i int) (problems problem.List) {
 	p, found := &a.set[i], false
-	for j := range a.System.Services {
-		s := &a.System.Services[j]
+	for j := range a.system.Services {
+		s := &a.system.Services[j]
 		if !matches(p.Service, s.Name) {
 			continue
 		}
@@ -317,7 +317,7 @@ func (a *applier) patchServices(i int) (problems problem.List) {
 func (a *applier) patchCalls(i int) (problems problem.List) {
 	p := &a.set[i]
 	for _, end := range []struct{ path, name string }{{"service", p.Service}, {"call", p.Call}} {
-		if end.name != "" && end.name != Everything && a.System.Service(end.name) == nil {
+		if end.name != "" && end.name != Everything && a.system.Service(end.name) == nil {
 			problems.AddHint(end.path, a.suggest(end.name), "%q is not a service of the system", end.name)
 		}
 	}
@@ -325,8 +325,8 @@ func (a *applier) patchCalls(i int) (problems problem.List) {
 		return problems
 	}
 	found := false
-	for j := range a.System.Services {
-		s := &a.System.Services[j]
+	for j := range a.system.Services {
+		s := &a.system.Services[j]
 		if !matches(p.Service, s.Name) {
 			continue
 		}
@@ -344,8 +344,8 @@ func (a *applier) patchCalls(i int) (problems problem.List) {
 	return problems
 }
 
-// settle notes that a patch decides fields of a target, and reports where
-// another that names as much has decided otherwise.
+// settle records that a patch sets fields of a target, and reports a problem if
+// another patch of the same weight sets a field to another value.
 func (a *applier) settle(problems *problem.List, i int, target string) {
 	p := &a.set[i]
 	for _, field := range p.given() {
@@ -370,15 +370,15 @@ func (p *Patch) same(o *Patch, field string) bool {
 
 func (a *applier) suggest(name string) string {
 	var names []string
-	for i := range a.System.Services {
-		names = append(names, a.System.Services[i].Name)
+	for i := range a.system.Services {
+		names = append(names, a.system.Services[i].Name)
 	}
 	return problem.DidYouMean(name, names, "known are "+strings.Join(names, ", "))
 }
 
-// called lists whom a service calls, for a hint.
+// called lists the callees of a service, for a hint.
 func (a *applier) called(name string) string {
-	s := a.System.Service(name)
+	s := a.system.Service(name)
 	if s == nil {
 		return "name a service that is called"
 	}
@@ -395,8 +395,7 @@ func orAny(name string) string {
 	return fmt.Sprintf("service %q", name)
 }
 
-// policies returns policies with what the patch gives in place of what was
-// there.
+// policies returns policies in which the fields of the patch replace the old ones.
 func (p *Patch) policies(c policy.Call) policy.Call {
 	to := reflect.ValueOf(&c).Elem()
 	for i := range to.NumField() {

@@ -1,5 +1,5 @@
-// Package fault is the vocabulary of what can be broken: types with their
-// parameters and targets. The package timeline plans when they come and go.
+// Package fault is the vocabulary of faults: their types, parameters and targets.
+// Package timeline plans when faults begin and end.
 package fault
 
 import (
@@ -13,8 +13,8 @@ import (
 
 // A Fault is one way to break one target for some time.
 type Fault struct {
-	// Name identifies the fault within a run; it is made from type and target
-	// where a file leaves it out.
+	// Name identifies the fault within a run; if a file leaves it out, it is made
+	// from type and target.
 	Name   string `json:"name,omitempty"`
 	Type   Type   `json:"type"`
 	Target Target `json:"target"`
@@ -35,7 +35,7 @@ type Target struct {
 	Service string `json:"service,omitempty"`
 	// Replica counts from 1; 0 means every replica.
 	Replica int `json:"replica,omitempty"`
-	// Endpoint limits a fault in the service to one path.
+	// Endpoint limits a fault in a service to one path.
 	Endpoint string `json:"endpoint,omitempty"`
 	// From limits the fault to the traffic of one caller.
 	From string `json:"from,omitempty"`
@@ -44,7 +44,7 @@ type Target struct {
 	Direction Direction `json:"direction,omitempty"`
 }
 
-// Direction says which way the packets go that a network fault acts on.
+// Direction says on which packets a network fault acts.
 type Direction string
 
 // The directions of network faults.
@@ -92,16 +92,16 @@ type Args struct {
 	Percent unit.Percent `json:"percent,omitempty"`
 	// Correlation, 0 to 1, ties a network decision to the one before.
 	Correlation unit.Share `json:"correlation,omitempty"`
-	// Method names the way of a stress.
+	// Method names the method of a stress.
 	Method string `json:"method,omitempty"`
 	// Load is the share, 0 to 1, of each processor that a stress takes.
 	Load unit.Share `json:"load,omitempty"`
-	// Pattern is a regular expression (Go syntax), With what its matches are
-	// replaced by.
+	// Pattern is a regular expression (Go syntax), and With is the text that
+	// replaces its matches.
 	Pattern string `json:"pattern,omitempty"`
 	With    string `json:"with,omitempty"`
 	// Operation limits a fault in a data store to one kind of operations: read,
-	// write, range or transaction.
+	// write, range or transaction, or of Kafka publish or consume.
 	Operation string `json:"operation,omitempty"`
 }
 
@@ -109,8 +109,8 @@ type Args struct {
 type Rounds struct {
 	Count    int           `json:"count"`
 	Interval unit.Duration `json:"interval"`
-	// Victims are the services drawn from; the word Nobody stands for a round
-	// in which nothing happens.
+	// Victims are the services from which each round draws; the word nobody stands
+	// for a round in which nothing happens.
 	Victims []string `json:"victims"`
 }
 
@@ -125,7 +125,7 @@ func (f *Fault) Label() string {
 	return string(f.Type) + " " + f.Target.String()
 }
 
-// EffectiveDirection is the direction of the target, or that of the type where
+// EffectiveDirection returns the direction of the target, or the type's default if
 // the target names none. It is empty for faults that have no direction.
 func (f *Fault) EffectiveDirection() Direction {
 	e, _ := Lookup(f.Type)
@@ -135,7 +135,7 @@ func (f *Fault) EffectiveDirection() Direction {
 	return cmp.Or(f.Target.Direction, e.Direction)
 }
 
-// EffectiveDelay is the delay with its jitter.
+// EffectiveDelay returns the delay with its jitter.
 func (a Args) EffectiveDelay() dist.Delay {
 	if a.Jitter == 0 {
 		return a.Delay

@@ -8,8 +8,8 @@ import (
 
 // ParseTarget reads what Target.String prints: "cart" is every replica of a
 // service, "cart/2" its second, "cart/items" its endpoint /items, "cart/2/items"
-// that endpoint of the second replica, and "web->cart" the traffic from one
-// service to another. Whether they are there is not checked.
+// that endpoint of the second replica, and "web->cart" the traffic from one service
+// to another. It does not check that they exist.
 func ParseTarget(text string) (Target, error) {
 	var t Target
 	rest := text

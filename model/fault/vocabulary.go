@@ -70,19 +70,20 @@ const (
 	PoisonMessage        Type = "poison-message"
 )
 
-// Layer says what a type of fault breaks.
+// Layer says in which place a type of fault acts.
 type Layer string
 
-// The places that faults act on.
+// The places in which faults act.
 const (
 	InService Layer = "service"
 	OnProcess Layer = "process"
 	OnHost    Layer = "resources"
 	OnNetwork Layer = "network"
-	// OnEdge is between a caller and a service: a gate that stands there does
-	// something to connections and their bytes.
+	// OnEdge is between a caller and a service: a gate there changes connections
+	// and their bytes.
 	OnEdge Layer = "edge"
-	// InStore is in a data store: what it does with operations and connections.
+	// InStore is in a data store, and changes how it treats operations and
+	// connections.
 	InStore Layer = "store"
 )
 
@@ -220,7 +221,7 @@ func WithoutGate(t Type) string {
 	}
 }
 
-// given lists the parameters that differ from their zero value.
+// given lists the parameters that have a value.
 func (a Args) given() []Arg {
 	var args []Arg
 	for _, g := range []struct {
@@ -239,7 +240,8 @@ func (a Args) given() []Arg {
 	return args
 }
 
-// WithDefaults fills in the parameters that a type has defaults for.
+// WithDefaults returns the fault with the defaults of the parameters that it leaves
+// out.
 func (f Fault) WithDefaults() Fault {
 	if e, ok := Lookup(f.Type); ok {
 		f.Args.Status = cmp.Or(f.Args.Status, e.Defaults.Status)
@@ -262,23 +264,24 @@ const (
 	MinStressFile = 64 << 10
 )
 
-// AllMethods is the method of a cpu-stress that takes all others in turn.
+// AllMethods is the method of a cpu-stress that uses all other methods in turn.
 const AllMethods = "all"
 
-// Methods lists the ways of a stress; none if a type has only one.
+// Methods lists the methods of a type of stress, the default first. It is empty if a type
+// has only one method.
 func Methods(t Type) []string {
 	switch t {
 	case CPUStress:
 		return []string{AllMethods, "sqrt", "int64", "matrixprod", "crc32", "bitops"}
 	case IOStress:
 		return []string{"sync", "iomix"}
-	default: // of all others, there is one way
+	default: // every other type has one method
 		return nil
 	}
 }
 
-// Validate names every mistake in the fault. It does not know the system; that
-// the target is there is checked by the experiment.
+// Validate returns every mistake in the fault. It does not know the system: the
+// experiment checks whether the target exists.
 func (f *Fault) Validate() (problems problem.List) {
 	entry, ok := Lookup(f.Type)
 	if !ok {
@@ -327,8 +330,9 @@ func (f *Fault) Validate() (problems problem.List) {
 	return problems
 }
 
-// checkInStore refuses what a fault in a data store cannot do: the protocols of
-// stores do not say who calls, and some faults act on the store as a whole.
+// checkInStore refuses fields that a fault in a data store cannot have: the
+// protocols of stores do not name the caller, and some faults act on the whole
+// store.
 func (f *Fault) checkInStore(problems *problem.List) {
 	if f.Target.Endpoint != "" {
 		problems.AddHint("target.endpoint", "name the store alone; slow-query takes an operation", "a data store has no endpoints, such as %q", f.Target.Endpoint)
@@ -342,8 +346,8 @@ func (f *Fault) checkInStore(problems *problem.List) {
 	}
 }
 
-// checkOnProcess refuses what would limit a fault that takes a process as a whole to
-// some of its requests.
+// checkOnProcess refuses fields that would limit a fault in a whole process to some
+// requests.
 func (f *Fault) checkOnProcess(problems *problem.List) {
 	if f.Target.Endpoint != "" {
 		problems.AddHint("target.endpoint", "name a service (cart) or a replica (cart/2)", "fault type %q acts on the whole process, and not on one endpoint, such as %q", f.Type, f.Target.Endpoint)
@@ -388,6 +392,8 @@ func (f *Fault) checkTarget(problems *problem.List, entry Entry) {
 	}
 }
 
+// checkArgs reports parameters that the type needs or does not take, and values that are
+// out of range.
 func (f *Fault) checkArgs(problems *problem.List, entry Entry) {
 	given := f.Args.given()
 	for _, need := range entry.Needs {
@@ -405,8 +411,15 @@ func (f *Fault) checkArgs(problems *problem.List, entry Entry) {
 			problems.AddHint(problem.Join("args", string(arg)), hint, "fault type %q does not take %s", f.Type, arg)
 		}
 	}
-	problems.Under("args.delay", f.Args.Delay.Validate())
+	f.checkAmounts(problems)
+	f.checkWords(problems)
+	f.checkShares(problems)
+}
+
+// checkAmounts reports times, sizes and numbers that are out of range.
+func (f *Fault) checkAmounts(problems *problem.List) {
 	a := f.Args
+	problems.Under("args.delay", a.Delay.Validate())
 	if a.Jitter != 0 && (a.Delay.Fixed == 0 || a.Jitter < 0 || a.Jitter > a.Delay.Fixed) {
 		problems.AddHint("args.jitter", "write a jitter from 0 to the delay, beside a fixed delay", "jitter %q does not fit delay %q", a.Jitter, a.Delay)
 	}
@@ -420,9 +433,6 @@ func (f *Fault) checkArgs(problems *problem.List, entry Entry) {
 	if a.Size < 0 || a.Size > maxSize {
 		problems.AddHint("args.size", "the largest is "+maxSize.String(), "size %q is out of range", a.Size)
 	}
-	if methods := Methods(f.Type); a.Method != "" && len(methods) > 0 && !slices.Contains(methods, a.Method) {
-		problems.AddHint("args.method", problem.DidYouMean(a.Method, methods, "write one of "+strings.Join(methods, ", ")), "fault type %q has no method %q", f.Type, a.Method)
-	}
 	if f.Type == IOStress && a.Size > 0 && a.Size < MinStressFile {
 		problems.AddHint("args.size", "the smallest is "+unit.Size(MinStressFile).String(), "size %q is out of range", a.Size)
 	}
@@ -435,15 +445,28 @@ func (f *Fault) checkArgs(problems *problem.List, entry Entry) {
 	if a.Rate < 0 {
 		problems.Add("args.rate", "rate %q is negative", a.Rate)
 	}
-	if _, err := regexp.Compile(a.Pattern); err != nil {
-		problems.AddHint("args.pattern", "write a regular expression in Go's syntax", "pattern %q: %v", a.Pattern, err)
-	}
-	if a.Operation != "" && !slices.Contains(operations(), a.Operation) {
-		problems.AddHint("args.operation", "write read, write, range, transaction, publish or consume", "operation %q is not known", a.Operation)
-	}
 	if (f.Type == ReplicaLag || f.Type == ConsumerLag) && a.Delay.Fixed == 0 && !a.Delay.IsZero() {
 		problems.AddHint("args.delay", "write a duration such as 2s", "fault type %q lags by a fixed delay", f.Type)
 	}
+}
+
+// checkWords reports parameters that are one of a few words, or a pattern.
+func (f *Fault) checkWords(problems *problem.List) {
+	a := f.Args
+	if methods := Methods(f.Type); a.Method != "" && len(methods) > 0 && !slices.Contains(methods, a.Method) {
+		problems.AddHint("args.method", problem.DidYouMean(a.Method, methods, "write one of "+strings.Join(methods, ", ")), "fault type %q has no method %q", f.Type, a.Method)
+	}
+	if _, err := regexp.Compile(a.Pattern); err != nil {
+		problems.AddHint("args.pattern", "write a regular expression in Go's syntax", "pattern %q: %v", a.Pattern, err)
+	}
+	if a.Operation != "" && !slices.Contains(Operations(), a.Operation) {
+		problems.AddHint("args.operation", "write read, write, range, transaction, publish or consume", "operation %q is not known", a.Operation)
+	}
+}
+
+// checkShares reports shares and percents that are out of range.
+func (f *Fault) checkShares(problems *problem.List) {
+	a := f.Args
 	if share := a.Percent.Share(); !(share >= 0 && share <= 1) {
 		problems.AddHint("args.percent", "write percents from 0 to 100, such as 30", "%v is not between 0 and 100", float64(a.Percent))
 	}
@@ -457,8 +480,8 @@ func (f *Fault) checkArgs(problems *problem.List, entry Entry) {
 	}
 }
 
-// operations are those of data stores that a fault may be limited to.
-func operations() []string {
+// Operations lists the operations of data stores to which a fault may be limited.
+func Operations() []string {
 	return []string{"read", "write", "range", "transaction", "publish", "consume"}
 }
 

@@ -5,22 +5,22 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
-// A Beat says which arrivals of an open phase with Each a request takes part in,
-// and how often it is sent then. So several sources of requests, each with its
-// own rate, share one phase.
+// A Beat says in which arrivals of an open phase with Each a request takes part,
+// and how often it is sent in each of them. With beats, several sources of
+// requests, each with its own rate, share one phase.
 type Beat struct {
 	// Every takes part in every n-th arrival of a phase, from the first; 0 means 1.
 	Every int `json:"every,omitempty"`
-	// Burst is how many equal requests are sent then, for each of the phase's
-	// Burst; 0 means 1.
+	// Burst is how many equal requests are sent in such an arrival, for each of the
+	// phase's Burst; 0 means 1.
 	Burst int `json:"burst,omitempty"`
-	// Count is in how many arrivals of a phase it takes part at most; 0 means no
-	// such end.
+	// Count is the largest number of a phase's arrivals in which the request takes
+	// part; 0 means no limit.
 	Count int `json:"count,omitempty"`
 }
 
-// Copies is how many requests are sent in the arrival of the given number, from
-// 0, for each of the phase's Burst.
+// Copies returns how many requests are sent in the arrival of the given number,
+// which counts from 0, for each of the phase's Burst.
 func (b *Beat) Copies(arrival int) int {
 	if b == nil {
 		return 1
@@ -39,8 +39,8 @@ func (b *Beat) validate() (problems problem.List) {
 	return problems
 }
 
-// checkBeats refuses beats that no phase keeps, and bursts that are too large
-// together.
+// checkBeats reports beats that some phase does not keep, and bursts that are
+// too large together.
 func (p *Profile) checkBeats(problems *problem.List) {
 	for i := range p.Requests {
 		beat := p.Requests[i].Beat
@@ -61,9 +61,8 @@ func (p *Profile) checkBeats(problems *problem.List) {
 	}
 }
 
-// ChainKey is the key by which the probabilities of a chain are decided. If an
-// arrival sends several requests, each is decided by its own, and all copies of
-// one alike.
+// ChainKey returns the key that decides the probabilities of a chain. If an arrival
+// sends several requests, each request has its own key, which its copies share.
 func (p *Phase) ChainKey(arrival dist.Key, request int) dist.Key {
 	if request == 0 || !p.Each || !p.IsOpen() {
 		return arrival

@@ -14,14 +14,15 @@ import (
 // A Profile is a mix of requests sent through phases, one after another. A phase
 // begins when the one before it ends, while answers to that one may still come.
 type Profile struct {
-	// Requests are drawn by weight. Empty means each entry of the system alike.
-	// The draw is keyed by the arrival's number, so bursts are of one request.
+	// Requests are drawn by weight. Empty means every entry of the system with the
+	// same weight. The arrival's number decides the draw, so a burst repeats one
+	// request.
 	Requests []Request `json:"requests,omitempty"`
 	Phases   []Phase   `json:"phases"`
 	// Timeout bounds each request, counted from when it is really sent.
 	Timeout unit.Duration `json:"timeout"`
-	// MaxInFlight bounds the requests that wait for an answer in an open loop;
-	// an arrival beyond it is dropped, and counted as such.
+	// MaxInFlight bounds the requests that wait for an answer in an open loop; an
+	// arrival beyond it is dropped, and counted as dropped.
 	MaxInFlight int `json:"maxInFlight"`
 	// NoKeepAlive opens a new connection for each request.
 	NoKeepAlive bool `json:"noKeepAlive,omitempty"`
@@ -64,14 +65,15 @@ const (
 	Poisson  Arrivals = "poisson"
 )
 
-// A Phase is a stretch of load of one shape: an open loop, which sends at Rate
-// whatever becomes of the answers, or a closed loop of Users, each of whom
-// waits for an answer before the next request.
+// A Phase is a part of the load with one shape: an open loop, which sends at Rate
+// without waiting for answers, or a closed loop of Users, each of whom waits for an
+// answer before the next request.
 type Phase struct {
 	// Name labels the phase in reports; empty means its number, from 1.
 	Name string `json:"name"`
 	// Duration is the length of the phase. 0 means until Count is reached or,
-	// without a Count, until the load is stopped; only the last phase may be so.
+	// without a Count, until the load is stopped; only the last phase may have
+	// neither.
 	Duration unit.Duration `json:"duration"`
 
 	// Rate is in arrivals per second, the first of them at once unless they are
@@ -90,11 +92,11 @@ type Phase struct {
 	UsersTo *int `json:"usersTo,omitempty"`
 	// Think is how long a user waits after an answer.
 	Think dist.Delay `json:"think,omitzero"`
-	// Every sends each user's requests on a fixed beat from the first; a beat
-	// that finds the user still waiting is skipped. It excludes Think.
+	// Every is the fixed interval of each user's requests, from the first one on; a
+	// user who still waits for an answer skips a request. It excludes Think.
 	Every unit.Duration `json:"every,omitzero"`
 
-	// Count ends the phase after as many arrivals; 0 means no such end.
+	// Count ends the phase after that many arrivals; 0 means no limit.
 	Count int `json:"count,omitempty"`
 	// Each takes all requests of the mix in place of one drawn by weight: each
 	// arrival of an open loop sends every request (Burst times), and the users of

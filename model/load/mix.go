@@ -34,29 +34,30 @@ func (m *Mix) Pick(key dist.Key) int {
 	return min(sort.Search(last, func(i int) bool { return x < m.upTo[i] }), last)
 }
 
-// PhaseKey is the key of all that is drawn in one phase of a run.
+// PhaseKey returns the key of everything that is drawn in one phase of a run.
 func PhaseKey(seed uint64, phase int) dist.Key {
 	return dist.Seed(seed).With("load").WithInt(phase)
 }
 
-// ArrivalKey is the key of an open loop's arrival. The request is picked by it,
-// a chain's probabilities are decided by it.
+// ArrivalKey returns the key of an open loop's arrival. It decides which request is
+// sent, and the probabilities of a chain.
 func ArrivalKey(phase dist.Key, index int) dist.Key { return phase.With("arrival").WithInt(index) }
 
-// UserKey is the key of the n-th request of a closed loop's user, both from 0.
+// UserKey returns the key of the n-th request of a closed loop's user; both numbers
+// count from 0.
 func UserKey(phase dist.Key, user, n int) dist.Key {
 	return phase.With("user").WithInt(user).WithInt(n)
 }
 
-// CopyKey is the key of one request of an arrival that sends several: the copy
-// with the given number of the request with the given index. Request ids and
-// replicas go by it.
+// CopyKey returns the key of one request of an arrival that sends several: the copy
+// with the given number of the request with the given index. It decides the
+// request's id and replica.
 func CopyKey(arrival dist.Key, request, number int) dist.Key {
 	return arrival.WithInt(request).WithInt(number)
 }
 
-// CallKey is the key of all that a seed decides about one request sent by hand:
-// its probabilities and, by RequestID, what the services draw for it.
+// CallKey returns the key of everything that a seed decides about one request sent
+// by hand: its probabilities and, through RequestID, the draws of the services.
 func CallKey(seed uint64) dist.Key { return dist.Seed(seed).With("call") }
 
 // RequestID returns the id that a key gives to a request, in the text form of a

@@ -36,8 +36,8 @@ func (p *Phase) Pacer(key dist.Key) *Pacer {
 	return &Pacer{curve: newCurve(p), phase: p, key: key.With("gap"), scale: 1}
 }
 
-// Next returns when the next arrival is due, counted from the start of the
-// phase, and false when there is none any more.
+// Next returns when the next arrival is due, counted from the start of the phase,
+// and false if there are no more arrivals.
 func (p *Pacer) Next() (at time.Duration, ok bool) {
 	if p.phase.Count > 0 && p.next >= p.phase.Count {
 		return 0, false
@@ -55,10 +55,10 @@ func (p *Pacer) Next() (at time.Duration, ok bool) {
 	return at, true
 }
 
-// Rescale multiplies the phase's rate by a factor from now on. Arrivals that
-// Next has returned, but that are later than now, are taken back and will be
-// returned anew, at their new times. With the factor 0, Next returns false until
-// the next Rescale.
+// Rescale multiplies the phase's rate by a factor from now on. Arrivals that Next
+// has returned, but that are later than now, are withdrawn; Next returns them
+// again, at their new times. With the factor 0, Next returns false until the next
+// Rescale.
 func (p *Pacer) Rescale(now time.Duration, factor float64) {
 	for p.next > 0 && p.last > now {
 		p.next--
@@ -68,19 +68,19 @@ func (p *Pacer) Rescale(now time.Duration, factor float64) {
 	value := p.curve.integral(now)
 	p.atBase = exact.MulAdd(value-p.base, p.scale, p.atBase)
 	p.base, p.scale = value, max(factor, 0)
-	// An arrival that rounding made overdue comes at once, never in the past.
+	// An arrival that rounding moved into the past comes at once.
 	p.last = now
 }
 
-// at is when L reaches a value after the last change of scale.
+// at returns when L reaches a value after the last change of scale.
 func (p *Pacer) at(due float64) time.Duration {
 	return p.curve.inverse(p.base + (due-p.atBase)/p.scale)
 }
 
-// Index is the number of the arrival that Next will return.
+// Index returns the number of the arrival that Next will return.
 func (p *Pacer) Index() int { return p.next }
 
-// gap is by how much L grows from the arrival before to number i.
+// gap returns the growth of L from the previous arrival to number i.
 func (p *Pacer) gap(i int) float64 {
 	switch {
 	case p.phase.Arrivals == Poisson:
@@ -91,7 +91,7 @@ func (p *Pacer) gap(i int) float64 {
 	return 1
 }
 
-// A curve is the rate of a phase over time: a line, with a sine on top. All in
+// A curve is the rate of a phase over time: a line plus a sine. Its times are in
 // seconds.
 type curve struct {
 	rate, slope       float64
@@ -110,7 +110,7 @@ func newCurve(p *Phase) curve {
 	return c
 }
 
-// integral returns the arrivals due by a time.
+// integral returns the number of arrivals due by a time.
 func (c curve) integral(at time.Duration) float64 { return c.integralSeconds(at.Seconds()) }
 
 func (c curve) integralSeconds(t float64) float64 {

@@ -10,14 +10,15 @@ import (
 // A TLS says how the certificates of https URLs are checked. Without one, they are
 // checked with the authorities that the sending machine trusts.
 type TLS struct {
-	// Insecure sends to servers whatever certificates they have.
+	// Insecure accepts every certificate of a server.
 	Insecure bool `json:"insecure,omitempty"`
-	// CA is certificates in PEM, whose authorities are trusted instead of those of the
-	// machine.
+	// CA has certificates in PEM, whose authorities are trusted in place of the
+	// machine's.
 	CA string `json:"ca,omitempty"`
 }
 
-// validate says what is wrong with how certificates are checked, or that none is.
+// validate reports mistakes in the settings, and settings without a request to an
+// https URL.
 func (t *TLS) validate(requests []Request) problem.List {
 	var problems problem.List
 	switch {

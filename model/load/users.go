@@ -43,9 +43,9 @@ func (p *Phase) NextChange(after time.Duration) (at time.Duration, ok bool) {
 // key.
 func (p *Phase) ThinkTime(key dist.Key) time.Duration { return p.Think.Draw(key.With("think")) }
 
-// NextBeat returns a user's first beat at or after a time, where the beats come
-// every so often from the first one on. A beat that finds the user still
-// waiting is thereby skipped.
+// NextBeat returns a user's first beat at or after a time. The beats come at a
+// fixed interval from the first one on. The user thereby skips the beats that come
+// during the wait for an answer.
 func NextBeat(first, every, now time.Duration) time.Duration {
 	if now <= first {
 		return first
@@ -53,9 +53,9 @@ func NextBeat(first, every, now time.Duration) time.Duration {
 	return first + (now-first+every-1)/every*every
 }
 
-// FirstBeat returns when a user with a fixed beat begins. All begin at once, but
-// where the users are dealt several requests, those of each request begin a
-// share of the beat after those of the one before, to spread the load.
+// FirstBeat returns when a user with a fixed beat begins. All users begin at once.
+// But if the users are dealt several requests, the users of each request begin a
+// share of the beat after those of the previous request, to spread the load.
 func (p *Phase) FirstBeat(user, requests int) time.Duration {
 	if !p.Each || p.Every <= 0 || requests < 2 {
 		return 0

@@ -14,7 +14,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// Bounds of a profile. They keep a slip of the pen from taking a machine down.
+// Bounds of a profile, so that a mistake in a file cannot take a machine down.
 const (
 	MaxRequests = 1000
 	MaxPhases   = 1000
@@ -29,8 +29,8 @@ const (
 	MaxWeight   = 1e9
 )
 
-// Validate names every mistake of a profile that has its defaults. Whether the
-// services it names exist is for the system to say.
+// Validate returns every mistake in a profile that has its defaults. It does not
+// check that the services exist, which only the system knows.
 func (p *Profile) Validate() (problems problem.List) {
 	checkDuration(&problems, "timeout", p.Timeout, MaxTimeout)
 	checkCount(&problems, "maxInFlight", p.MaxInFlight, 1, MaxFlight)
@@ -227,7 +227,7 @@ func checkURL(problems *problem.List, path, text string) {
 	}
 }
 
-// CheckURL says why requests cannot be sent to a URL.
+// CheckURL returns an error if requests cannot be sent to a URL.
 func CheckURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" || strings.ContainsAny(text, " \t\r\n") {

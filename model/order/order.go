@@ -1,6 +1,6 @@
-// Package order describes what the helper of a node is told to do to pods of
-// its node. Whoever plans faults writes orders, and the helper carries them out;
-// neither needs to know how the other works.
+// Package order describes what the helper of a node must do to pods of its node.
+// The planner of faults writes orders, and the helper carries them out; neither
+// needs to know how the other works.
 package order
 
 import (

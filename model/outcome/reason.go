@@ -12,7 +12,7 @@ import (
 // Reason says why a request did not end well, more closely than its class.
 type Reason string
 
-// The reasons. That of an HTTPError is its status, see OfStatusReason.
+// The reasons. The reason of an HTTPError is its status, see OfStatusReason.
 const (
 	// Refused is a port that nobody listens on.
 	Refused Reason = "refused"

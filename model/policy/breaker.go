@@ -7,10 +7,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// BreakerState is what a breaker does with calls.
+// BreakerState says what a breaker does with calls.
 type BreakerState int
 
-// The states of a breaker; their numbers are those of the metric
+// The states of a breaker. Their numbers are the values of the metric
 // microsim_breaker_state.
 const (
 	Closed BreakerState = iota
@@ -22,30 +22,33 @@ func (s BreakerState) String() string {
 	return [...]string{"closed", "half-open", "open"}[s]
 }
 
-// breaker is the state machine of one Breaker in one scope. Times count from
-// any fixed point and must not go back.
+// breaker is the state machine of one Breaker in one scope. Times count from any
+// fixed point and never decrease.
 type breaker struct {
 	config Breaker
 
 	mu       sync.Mutex
 	open     bool
 	openedAt time.Duration
-	// In a row, while closed.
+	// failures counts the failures in a row, while closed.
 	failures int
-	// The last calls, while closed, for a breaker by rate.
+	// window is a ring of the last calls, while closed, for a breaker by rate:
+	// filled of them, the next at next. failed and slow count the calls of it with
+	// these marks.
 	window []mark
 	next   int
 	filled int
 	failed int
 	slow   int
-	// While half-open: trials out, and trials that succeeded.
+	// trials and good count, while half-open, the trials that were let out and
+	// those that succeeded.
 	trials, good int
-	// generation counts the openings, so that calls let out before one do not
-	// decide over what came after.
+	// generation counts the openings, so that a call let out before an opening has
+	// no effect on the state after it.
 	generation uint32
 }
 
-// mark says what a call was for the rates of a breaker.
+// mark says how a call counts for the rates of a breaker.
 type mark uint8
 
 const (
@@ -61,7 +64,8 @@ func newBreaker(config Breaker) *breaker {
 	return b
 }
 
-// pass is the permission of one call; it is handed back with the result.
+// pass is the permission to send one call. The caller hands it back with the
+// result.
 type pass struct {
 	generation uint32
 	trial      bool
@@ -69,7 +73,7 @@ type pass struct {
 	at time.Duration
 }
 
-// allow says whether a call may go out now.
+// allow reports whether a call may go out now.
 func (b *breaker) allow(now time.Duration) (pass, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -83,8 +87,8 @@ func (b *breaker) allow(now time.Duration) (pass, bool) {
 	return pass{generation: b.generation, trial: true, at: now}, true
 }
 
-// record takes the result of a call that allow let out. It reports whether this
-// result opened the breaker.
+// record takes the result of a call that allow let out, and reports whether it
+// opened the breaker.
 func (b *breaker) record(p pass, now time.Duration, bad bool) (opened bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -109,7 +113,7 @@ func (b *breaker) record(p pass, now time.Duration, bad bool) (opened bool) {
 	return false
 }
 
-// cancel hands back a permission whose call had no result.
+// cancel takes back the permission of a call that has no result.
 func (b *breaker) cancel(p pass) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -118,8 +122,7 @@ func (b *breaker) cancel(p pass) {
 	}
 }
 
-// count adds a result of the closed state and says whether the threshold is
-// reached.
+// count adds a result while closed, and reports whether a threshold is reached.
 func (b *breaker) count(bad, late bool) bool {
 	if b.config.SlowRate == 0 {
 		bad, late = bad || late, false
@@ -150,7 +153,7 @@ func (b *breaker) count(bad, late bool) bool {
 	return b.filled >= b.config.MinCalls && (b.reached(b.failed, b.config.FailureRate) || b.reached(b.slow, b.config.SlowRate))
 }
 
-// tally adds n calls of a kind.
+// tally adds n, which may be negative, to the counts of a mark.
 func (b *breaker) tally(m mark, n int) {
 	if m&failed != 0 {
 		b.failed += n
@@ -160,8 +163,9 @@ func (b *breaker) tally(m mark, n int) {
 	}
 }
 
-// reached reports whether calls are a share, which is more than 0, of those in the
-// window. It divides, because 0.55*100 is more than 55, but 55/100 is 0.55 to the bit.
+// reached reports whether calls are at least a share of the calls in the window; a
+// share of 0 is never reached. It divides instead of multiplying, because in floating
+// point 0.55*100 is more than 55, but 55/100 equals 0.55.
 func (b *breaker) reached(calls int, share unit.Share) bool {
 	return share > 0 && float64(calls)/float64(b.filled) >= float64(share)
 }
@@ -177,7 +181,7 @@ func (b *breaker) reset() {
 	b.next, b.filled, b.failed, b.slow = 0, 0, 0, 0
 }
 
-// state tells what the breaker would do with a call now.
+// state returns what the breaker would do with a call now.
 func (b *breaker) state(now time.Duration) BreakerState {
 	b.mu.Lock()
 	defer b.mu.Unlock()

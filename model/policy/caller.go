@@ -12,9 +12,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
-// A Caller holds the state that the policies of one call share among requests.
-// An executor asks it before each call and after each attempt, and waits and
-// sends as told:
+// A Caller holds the state of the policies of one call, which all requests of a
+// replica share. An executor asks it before each call and after each attempt, and
+// does what it says:
 //
 //	t, class := caller.Begin(worker, now)
 //	if class != outcome.OK { the call is over with that class }
@@ -26,8 +26,8 @@ import (
 //		call is over with caller.Stop(&t, class, status, now)
 //	}
 //
-// It may be used by several goroutines at once. Times count from any fixed
-// point and must not go back.
+// Several goroutines may use it at once. Times count from any fixed point and never
+// decrease.
 type Caller struct {
 	policy   Call
 	limit    *bucket
@@ -38,13 +38,13 @@ type Caller struct {
 	last     lastGood
 }
 
-// state is what a scope shares.
+// state is the state that the calls of one scope share.
 type state struct {
 	breaker  *breaker
 	bulkhead *semaphore
 }
 
-// NewCaller returns the state of a call whose policies have been validated.
+// NewCaller returns the fresh state of a call. Its policies must be valid.
 func NewCaller(policy Call) *Caller {
 	policy = policy.WithDefaults()
 	c := &Caller{policy: policy, byWorker: map[int]*state{}}
@@ -58,13 +58,13 @@ func NewCaller(policy Call) *Caller {
 	return c
 }
 
-// newState makes the machines that have the scope.
+// newState makes the breaker and the bulkhead, if their scope is this one.
 func (c *Caller) newState(scope Scope) (s state) {
 	if b := c.policy.Breaker; b != nil && b.Scope == scope {
 		s.breaker = newBreaker(*b)
 	}
 	if b := c.policy.Bulkhead; b != nil && b.Scope == scope {
-		s.bulkhead = &semaphore{at: b.MaxConcurrent}
+		s.bulkhead = &semaphore{most: b.MaxConcurrent}
 	}
 	return s
 }
@@ -91,8 +91,9 @@ func (c *Caller) machines(worker int) (*breaker, *semaphore) {
 	return cmp.Or(breaker, s.breaker), cmp.Or(bulkhead, s.bulkhead)
 }
 
-// A Ticket is one call under way. The executor keeps it and hands it back. It
-// holds no pointer, so a copy of it is good for a copy of its Caller.
+// A Ticket is the state of one call under way. The executor keeps it from Begin on
+// and passes it to After and Stop. It holds no pointers, so a simulation that
+// copies a Caller can copy its tickets, too.
 type Ticket struct {
 	// Attempt counts the attempts from 1.
 	Attempt int
@@ -101,8 +102,8 @@ type Ticket struct {
 	waited  time.Duration
 }
 
-// Begin asks whether a call may go out. Any class but OK ends the call: it was
-// turned away, and no ticket is handed back.
+// Begin asks whether a call may go out. Any class but OK says that it was turned
+// away: the call is over, and its ticket must not be used.
 func (c *Caller) Begin(worker int, now time.Duration) (Ticket, outcome.Class) {
 	t := Ticket{Attempt: 1, worker: worker}
 	if c.limit != nil && !c.limit.take(now) {
@@ -129,7 +130,8 @@ func (c *Caller) Begin(worker int, now time.Duration) (Ticket, outcome.Class) {
 
 // A Verdict says how a call goes on after an attempt.
 type Verdict struct {
-	// Retry asks for another attempt after Wait; else the call ended as Class.
+	// Retry asks for another attempt after Wait. Otherwise the call has ended with
+	// Class.
 	Retry bool
 	Wait  time.Duration
 	Class outcome.Class
@@ -138,15 +140,15 @@ type Verdict struct {
 // An End is how an attempt ended.
 type End struct {
 	Class outcome.Class
-	// Status is that of the answer, 0 without one.
+	// Status is the status of the answer, or 0 if there was none.
 	Status int
-	// RetryAfter is how long the answer asks its caller to wait; 0 means that it asks
-	// for nothing.
+	// RetryAfter is how long the answer asks its caller to wait; 0 means that it does
+	// not ask.
 	RetryAfter time.Duration
 }
 
-// After takes the end of an attempt. The key must be the call's own; the wait is drawn
-// from it.
+// After takes the end of an attempt and says how the call goes on. It draws the wait
+// from key, which must be the call's own.
 func (c *Caller) After(t *Ticket, e End, now time.Duration, key dist.Key) Verdict {
 	breaker, bulkhead := c.machines(t.worker)
 	perAttempt := breaker != nil && c.policy.Breaker.PerAttempt
@@ -175,8 +177,8 @@ func (c *Caller) After(t *Ticket, e End, now time.Duration, key dist.Key) Verdic
 	return end(bulkhead, class)
 }
 
-// Stop ends a call whose next attempt, which the last verdict asked for, is not
-// sent: there is no time left for it. It returns how the call ended.
+// Stop ends a call if the executor has no time for the attempt that the last
+// verdict asked for. It returns how the call ended.
 func (c *Caller) Stop(t *Ticket, class outcome.Class, status int, now time.Duration) outcome.Class {
 	if c.budget != nil {
 		c.budget.earn(1)
@@ -192,9 +194,10 @@ func (c *Caller) Stop(t *Ticket, class outcome.Class, status int, now time.Durat
 	return end(bulkhead, class).Class
 }
 
-// watch takes a result, and reports whether that was the failure that
-// opened it. A good answer may be the one that fills the window of a breaker by
-// rate, or one too many that is slow, and open it; it stays a good answer.
+// watch takes a result, and reports whether it is a failure that opened the
+// breaker. A good answer can open a breaker, too: by filling the window of a
+// breaker by rate, or by being slow. It stays a good answer, so watch reports
+// false.
 func (b *breaker) watch(p pass, class outcome.Class, status int, now time.Duration) (opened bool) {
 	if class == outcome.Cancelled {
 		b.cancel(p)
@@ -211,8 +214,8 @@ func end(bulkhead *semaphore, class outcome.Class) Verdict {
 	return Verdict{Class: class}
 }
 
-// countsAsFailure says what a breaker counts: answers of 500 and more, and no
-// answer. A 404 is an answer.
+// countsAsFailure reports whether a breaker counts a result as a failure: a status
+// of 500 or more, or no answer. A 404 is a good answer for a breaker.
 func countsAsFailure(class outcome.Class, status int) bool {
 	return class != outcome.OK && (class != outcome.HTTPError || status >= 500)
 }
@@ -235,7 +238,7 @@ func (c *Caller) retries(t *Ticket, class outcome.Class, status int) bool {
 	}
 }
 
-// wait returns how long to wait before the next attempt.
+// wait draws how long to wait before the next attempt.
 func (c *Caller) wait(t *Ticket, key dist.Key) time.Duration {
 	r := c.policy.Retry
 	if r.Backoff == 0 {
@@ -260,8 +263,8 @@ func (c *Caller) wait(t *Ticket, key dist.Key) time.Duration {
 	return t.waited
 }
 
-// Breaker returns the worst state among the call's breakers, and false where it
-// has none.
+// Breaker returns the worst state among the call's breakers, or false if it has
+// none.
 func (c *Caller) Breaker(now time.Duration) (BreakerState, bool) {
 	if c.policy.Breaker == nil {
 		return Closed, false

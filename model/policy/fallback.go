@@ -13,8 +13,8 @@ type lastGood struct {
 	at   time.Duration
 }
 
-// Remember keeps a good answer, where the fallback is of the kind that needs
-// it. The body is copied.
+// Remember keeps a good answer if the fallback is of kind LastGood. It copies the
+// body.
 func (c *Caller) Remember(body []byte, now time.Duration) {
 	if f := c.policy.Fallback; f == nil || f.Kind != LastGood {
 		return
@@ -25,15 +25,15 @@ func (c *Caller) Remember(body []byte, now time.Duration) {
 	c.last.body = append(c.last.body[:0], body...)
 }
 
-// An Answer is what a fallback gives in place of a failed call's answer. Age is
-// how old it is; 0 for one that was not remembered.
+// An Answer is the answer of a fallback. Age is how old it is; 0 if it was not
+// remembered.
 type Answer struct {
 	Body []byte
 	Age  time.Duration
 }
 
-// Fallback returns the answer that takes the place of a failed one, and false
-// where there is none: no fallback, or no answer that is young enough.
+// Fallback returns the answer that replaces a failed one. It returns false if the
+// call has no fallback, or no remembered answer that is young enough.
 func (c *Caller) Fallback(now time.Duration) (Answer, bool) {
 	f := c.policy.Fallback
 	if f == nil {

@@ -12,7 +12,8 @@ import (
 type bucket struct {
 	mu           sync.Mutex
 	tokens, size float64
-	// perSecond refills by time; a budget earns by events instead.
+	// perSecond is how many tokens come back per second; 0 for a budget, which
+	// earns tokens instead.
 	perSecond float64
 	last      time.Duration
 }
@@ -21,7 +22,7 @@ func newBucket(size, perSecond float64) *bucket {
 	return &bucket{tokens: size, size: size, perSecond: perSecond}
 }
 
-// take removes one token, if there is one.
+// take removes one token, and reports whether there was one.
 func (b *bucket) take(now time.Duration) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -29,7 +30,7 @@ func (b *bucket) take(now time.Duration) bool {
 		b.tokens = math.Min(b.size, exact.MulAdd(b.perSecond, (now-b.last).Seconds(), b.tokens))
 		b.last = now
 	}
-	// Tenths do not add up to one exactly.
+	// Allow for rounding: ten times 0.1 is a little less than 1 in floating point.
 	if b.tokens < 1-1e-9 {
 		return false
 	}
@@ -37,23 +38,23 @@ func (b *bucket) take(now time.Duration) bool {
 	return true
 }
 
-// earn adds tokens, up to the size.
+// earn adds tokens, up to the size of the bucket.
 func (b *bucket) earn(tokens float64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.tokens = math.Min(b.size, b.tokens+tokens)
 }
 
-// semaphore bounds the calls under way.
+// semaphore bounds the calls under way: inside of at most most.
 type semaphore struct {
-	mu         sync.Mutex
-	inside, at int
+	mu           sync.Mutex
+	inside, most int
 }
 
 func (s *semaphore) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.inside >= s.at {
+	if s.inside >= s.most {
 		return false
 	}
 	s.inside++

@@ -1,6 +1,6 @@
-// Package policy says what a caller does about failure: timeouts, retries,
-// breakers, bulkheads, hedges, fallbacks and limits. Its machines are told the
-// time and hold no clock, so that real and virtual time share them.
+// Package policy decides what a caller does about failure: timeouts, retries,
+// breakers, bulkheads, hedges, fallbacks and limits. Its state machines have no
+// clock; callers pass them the time, so that real and virtual time share them.
 package policy
 
 import (
@@ -14,12 +14,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// A Call lists the policies of one call, from the outside in: a fallback
-// answers for whatever fails; the rate limit and the bulkhead turn calls away;
-// the breaker watches whole calls (or, if it says so, attempts); the retry
-// repeats attempts; the timeout bounds one attempt.
+// A Call lists the policies of one call. From the outside in: a fallback replaces
+// any failure; the rate limit and the bulkhead turn calls away; the breaker watches
+// whole calls or, with PerAttempt, attempts; the retry repeats attempts; the
+// timeout bounds one attempt.
 type Call struct {
-	// Timeout bounds each attempt; 0 means the time left for the request.
+	// Timeout bounds each attempt; 0 means the time that is left for the request.
 	Timeout   unit.Duration `json:"timeout,omitzero"`
 	Retry     *Retry        `json:"retry,omitempty"`
 	Breaker   *Breaker      `json:"breaker,omitempty"`
@@ -32,12 +32,11 @@ type Call struct {
 // IsZero reports whether the call has no policy at all.
 func (c *Call) IsZero() bool { return c == nil || *c == Call{} }
 
-// Jitter says how the wait before a retry is spread. The names and formulas are
-// those of Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog,
-// 2015).
+// Jitter says how the wait before a retry is randomised. Names and formulas come
+// from Brooker, "Exponential Backoff And Jitter" (AWS Architecture Blog, 2015).
 type Jitter string
 
-// The ways to spread waits.
+// The kinds of jitter.
 const (
 	NoJitter     Jitter = "none"
 	FullJitter   Jitter = "full"
@@ -47,7 +46,7 @@ const (
 
 // Retry repeats attempts that failed.
 type Retry struct {
-	// Attempts counts the first one, too: 3 means up to two retries.
+	// Attempts includes the first attempt: 3 means up to two retries.
 	Attempts int `json:"attempts"`
 	// Backoff is the wait before the first retry, before jitter; each further
 	// wait is Factor times as long, up to Cap. A Backoff of 0 retries at once.
@@ -55,33 +54,36 @@ type Retry struct {
 	Factor  float64       `json:"factor,omitempty"`
 	Cap     unit.Duration `json:"cap,omitzero"`
 	Jitter  Jitter        `json:"jitter,omitempty"`
-	// On lists what is retried; empty means connection errors, timeouts, malformed
-	// answers, errors of data stores, and HTTP errors of 500 and more.
+	// On lists the failures that are retried; empty means connection errors,
+	// timeouts, malformed answers, errors of data stores, and HTTP statuses of 500
+	// and more.
 	On []Trigger `json:"on,omitempty"`
-	// RetryAfter lets the header Retry-After of an answer make a wait longer, up to
-	// Cap: the caller waits for the longer one of its backoff and of what the header
-	// asks for (RFC 9110, section 10.2.3).
+	// RetryAfter obeys the header Retry-After of an answer (RFC 9110, section
+	// 10.2.3), up to Cap: the caller waits for its backoff or for the time in the
+	// header, whichever is longer.
 	RetryAfter bool    `json:"retryAfter,omitempty"`
 	Budget     *Budget `json:"budget,omitempty"`
 }
 
-// A Trigger is what a retry repeats: a class of outcomes such as timeout, a status such
-// as 503, or a class of statuses, 4xx or 5xx.
+// A Trigger is a failure that is retried: a class of outcomes such as timeout, a status
+// such as 503, or a class of statuses, 4xx or 5xx.
 type Trigger string
 
-// RetriedClasses lists the classes that a Trigger may name. What a breaker keeps back,
-// and a request whose caller gave up, is never sent again.
+// RetriedClasses lists the classes of outcomes that a Trigger may name. The others are
+// missing because a call that a breaker held back, or whose caller gave up, is never
+// retried.
 func RetriedClasses() []outcome.Class {
 	return slices.DeleteFunc(outcome.OfAttempts(), func(c outcome.Class) bool { return c == outcome.OK || c == outcome.Cancelled })
 }
 
-// UnmarshalText takes a status that is written as a number, too.
+// UnmarshalText implements encoding.TextUnmarshaler; a status may be written as a
+// number.
 func (t *Trigger) UnmarshalText(text []byte) error {
 	*t = Trigger(text)
 	return nil
 }
 
-// matches reports whether an attempt ended in what the trigger names.
+// matches reports whether an attempt ended with the failure that the trigger names.
 func (t Trigger) matches(class outcome.Class, status int) bool {
 	if t == Trigger(class) {
 		return true
@@ -105,7 +107,7 @@ func (t Trigger) statuses() (least, most int, ok bool) {
 	return n, n, err == nil && len(t) == 3 && n >= 400 && n <= 599
 }
 
-// isAnswer reports whether the trigger names HTTP errors, all or some of them.
+// isAnswer reports whether the trigger names HTTP errors: all or some of them.
 func (t Trigger) isAnswer() bool {
 	_, _, ok := t.statuses()
 	return ok || t == Trigger(outcome.HTTPError)
@@ -118,60 +120,60 @@ type Budget struct {
 	Burst float64 `json:"burst"`
 }
 
-// Scope says who shares one state of a policy.
+// Scope says which calls share the state of a policy.
 type Scope string
 
 // The scopes.
 const (
-	// PerReplica shares the state among all workers of a replica of the caller.
+	// PerReplica shares one state among all workers of a replica of the caller.
 	PerReplica Scope = "replica"
-	// PerWorker gives each worker its own.
+	// PerWorker gives each worker a state of its own.
 	PerWorker Scope = "worker"
 )
 
-// Breaker stops calls after failures. It opens after Failures in a row, or when
-// FailureRate of the last Window calls failed; after Reset it lets Trials calls
-// out, all of which must succeed to close it.
+// Breaker stops calls after failures. It opens after Failures in a row, or when the
+// share FailureRate of the last Window calls failed. After Reset it lets Trials
+// calls out; it closes when all of them succeed.
 type Breaker struct {
 	Failures    int        `json:"failures,omitempty"`
 	FailureRate unit.Share `json:"failureRate,omitempty"`
 	Window      int        `json:"window,omitempty"`
-	// MinCalls is how many calls of the window must have ended before a rate may open
-	// the breaker; 0 means all of them.
+	// MinCalls is how many calls must be in the window before a rate can open the
+	// breaker; 0 means that the window must be full.
 	MinCalls int `json:"minCalls,omitempty"`
-	// SlowAfter makes a call that takes this long, or longer, a failure for the
-	// breaker, whatever its answer; 0 means that no call is slow. Its caller gets the
-	// answer all the same.
+	// SlowAfter is the time from which the breaker counts a call as slow, which is a
+	// failure for the breaker but not for the caller; 0 means that no call is slow.
 	SlowAfter unit.Duration `json:"slowAfter,omitzero"`
-	// SlowRate opens the breaker when this share of the last Window calls were slow.
-	// Slow calls are then counted by themselves, and not as failures.
+	// SlowRate opens the breaker when this share of the last Window calls was slow.
+	// Slow calls then count for SlowRate only, not as failures.
 	SlowRate unit.Share    `json:"slowRate,omitempty"`
 	Reset    unit.Duration `json:"reset"`
 	Trials   int           `json:"trials,omitempty"`
 	Scope    Scope         `json:"scope,omitempty"`
-	// PerAttempt counts each attempt of a retry, not the call as a whole.
+	// PerAttempt makes the breaker count each attempt instead of the whole call.
 	PerAttempt bool `json:"perAttempt,omitempty"`
 }
 
-// Bulkhead bounds the calls under way at once; further ones are turned away.
+// Bulkhead bounds the calls under way at once. It turns further calls away.
 type Bulkhead struct {
 	MaxConcurrent int   `json:"maxConcurrent"`
 	Scope         Scope `json:"scope,omitempty"`
 }
 
-// RateLimit lets out Rate calls per second on average and Burst at once.
+// RateLimit lets out Rate calls per second on average, and up to Burst calls at
+// once. It turns further calls away.
 type RateLimit struct {
 	Rate float64 `json:"rate"`
-	// Burst is how many calls go out at once after a pause; 0 means those of one
-	// second, and at least 1.
+	// Burst is how many calls can go out at once after a pause; 0 means Rate, but
+	// at least 1.
 	Burst float64 `json:"burst,omitempty"`
 }
 
-// Hedge sends the same request again if no answer has come After some time, and
-// takes the first answer.
+// Hedge sends the same request again if no answer has come within After, and takes
+// the first good answer.
 type Hedge struct {
 	After unit.Duration `json:"after"`
-	// Max is how many further requests are sent; 0 means 1.
+	// Max is how many further requests are sent at most; 0 means 1.
 	Max int `json:"max,omitempty"`
 }
 
@@ -180,16 +182,16 @@ type FallbackKind string
 
 // The kinds of fallbacks.
 const (
-	// EmptyFallback answers with nothing in place of the data.
+	// EmptyFallback answers with an empty body.
 	EmptyFallback FallbackKind = "empty"
-	// FixedFallback answers with a value of the file.
+	// FixedFallback answers with Value.
 	FixedFallback FallbackKind = "fixed"
-	// LastGood answers with the last good answer, up to MaxAge old.
+	// LastGood answers with the last good answer, if it is not older than MaxAge.
 	LastGood FallbackKind = "last-good"
 )
 
-// Fallback takes the place of an answer that failed. The request goes on as if
-// the call had succeeded; the failure is still counted.
+// Fallback replaces a call that failed by an answer. The request goes on as if the
+// call had succeeded; metrics still count the failure.
 type Fallback struct {
 	Kind FallbackKind `json:"kind"`
 	// Value is the answer of the kind fixed.
@@ -198,7 +200,7 @@ type Fallback struct {
 	MaxAge unit.Duration `json:"maxAge,omitzero"`
 }
 
-// Bounds of policies; beyond them a file surely has a mistake.
+// Bounds of policies. Validate takes values beyond them for a mistake of the file.
 const (
 	MaxAttempts = 20
 	MaxHedges   = 5
@@ -213,8 +215,8 @@ const (
 	DefaultHedges = 1
 )
 
-// WithDefaults returns the policies as they act: each field that a file leaves out has
-// the value that this means.
+// WithDefaults returns the policies with the defaults of the fields that the file
+// leaves out.
 func (c Call) WithDefaults() Call {
 	if c.Retry != nil {
 		r := *c.Retry
@@ -244,7 +246,7 @@ func (c Call) WithDefaults() Call {
 	return c
 }
 
-// Validate names every mistake in the policies.
+// Validate returns every mistake in the policies.
 func (c *Call) Validate() (problems problem.List) {
 	if c.Timeout < 0 {
 		problems.AddHint("timeout", "write a duration such as 500ms", "timeout %q is negative", c.Timeout)
@@ -254,7 +256,8 @@ func (c *Call) Validate() (problems problem.List) {
 	}
 	if c.Breaker != nil {
 		problems.Under("breaker", c.Breaker.validate())
-		// A whole call with retries may take longer than the timeout of an attempt.
+		// The timeout bounds an attempt, so a whole call with retries may take
+		// longer than SlowAfter.
 		bounded := c.Timeout > 0 && (c.Retry == nil || c.Breaker.PerAttempt)
 		if slow := c.Breaker.SlowAfter; bounded && slow >= c.Timeout {
 			problems.AddHint("breaker.slowAfter", "write less than the timeout", "a call is never slow after %q: the timeout %q ends it", slow, c.Timeout)
@@ -324,8 +327,8 @@ func (r *Retry) validate() (problems problem.List) {
 	return problems
 }
 
-// checkWaits refuses what shapes a wait where there is none: without a backoff, a retry
-// comes at once or when the answer asks for it, up to the cap.
+// checkWaits refuses fields that shape the backoff if there is none: without a backoff,
+// a retry goes out at once or, up to the cap, when the answer asks for it.
 func (r *Retry) checkWaits(problems *problem.List) {
 	if r.Backoff != 0 {
 		return

@@ -266,8 +266,8 @@ func TestAGoodAnswerThatOpensABreakerStaysGood(t *testing.T) {
 	}
 }
 
-// Whatever happens, a breaker lets nothing out while it is open, and at most
-// its trials while it is half-open.
+// With any results, a breaker lets no call out while it is open, and at most its
+// trials while it is half-open.
 func TestBreakerNeverLeaks(t *testing.T) {
 	for seed := range uint64(300) {
 		r := rand.New(rand.NewPCG(seed, 1))

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// userinfo is a user and a password in text that need not be a URL. What looks like a
-// password ends at the last @ of the word.
+// userinfo is a user and a password in text that need not be a URL. The password is
+// taken to end at the last @ of the word.
 var userinfo = regexp.MustCompile(`^((?:[a-zA-Z][a-zA-Z0-9+.-]*://)?[^:/@\s]*):\S*@`) //nolint:gochecknoglobals // a constant
 
 // CleanURL returns a URL as it may be shown: its password, if it has one, is xxxxx, as

@@ -53,8 +53,8 @@ func (r *Result) judgeOne(check experiment.Check, all []experiment.Check) CheckR
 	return judged
 }
 
-// A Reading is a figure. What it stands for lies from low to high, which is
-// infinite if there is no upper bound.
+// A Reading is a figure with its bounds: the true value lies between low and high.
+// High is infinite if there is no upper bound.
 type Reading struct {
 	Number    float64
 	low, high float64

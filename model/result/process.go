@@ -7,17 +7,17 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// ProcessStats say what the processes of a service took, where each of its replicas
-// is a process on this machine, as the operating system accounts for it. What the
-// operating system does not tell is absent.
+// ProcessStats says what the processes of a service used, by the accounts of the
+// operating system, if each replica is a process on this machine. Figures that the
+// operating system does not tell are absent.
 type ProcessStats struct {
 	Service string `json:"service"`
 	// Runtime is the program that serves: agent, express.
 	Runtime  topology.RuntimeName `json:"runtime"`
 	Replicas int                  `json:"replicas"`
-	// CPUSeconds is the processor time of all replicas, of user and system, from the
-	// begin of the load to its last answer. What health checks and reading the metrics
-	// cost is in it. It is exact to CPUResolution for each replica.
+	// CPUSeconds is the processor time of all replicas, user and system, from the
+	// begin of the load to its last answer. It includes the cost of health checks and
+	// scrapes. It is exact to CPUResolution for each replica.
 	CPUSeconds *float64 `json:"cpuSeconds,omitempty"`
 	// CPUPerRequest is CPUSeconds by the requests that the service counted; absent if
 	// it is not known to a tenth.

@@ -237,22 +237,23 @@ const (
 	TailPart  SegmentKind = "tail"
 )
 
-// A Segment is a stretch of the run with what was seen in it. The counts of
-// clients are of the requests that were meant to start in it, the rates are of
-// those that ended in it. What services did belongs to it by the middle of the
-// interval in which it was counted.
+// A Segment has the figures of a part of the run. The counts of clients are of
+// requests that were meant to start in it, the rates are of requests that ended in
+// it. A sample of a service belongs to the segment in which the middle of its
+// interval lies.
 //
-// The part before the faults ends when the first is asked for, that during them
-// begins when it is known to act and ends when the last is asked to end, and the
-// part after them begins when the last is known to be gone. In between, faults
-// act on some and not on others, so what started then is in none of these parts;
-// except that a request which is under way when the first fault is known to act
-// counts in the part during the faults. Kills and restarts have acted when they
-// are known to, so they count from when they were asked for.
+// The part before the faults ends when the first fault is asked for. The part
+// during them begins when it is known to act, and ends when the last fault is asked
+// to end. The part after them begins when the last is known to be gone. Between
+// these parts, a fault acts on some requests and not on others, so requests that
+// started there belong to none of them; except that a request which is under way
+// when the first fault is known to act belongs to the part during the faults. A
+// kill or restart counts from when it was asked for, because it is known to act
+// only when it is done.
 //
 // The whole run, the last phase and the last part last until the load's last
-// request has ended. So the tail, which begins with the end of the load, and
-// these have the time between in common.
+// request has ended. The tail begins already with the end of the load, so it
+// overlaps with them.
 type Segment struct {
 	Kind SegmentKind `json:"kind"`
 	// Name is empty for the whole run.
@@ -434,7 +435,7 @@ func (r *Result) CauseOf(v *Recovery) string {
 // A SystemChange is one that was made to a running system, or to its load, by hand or by
 // another program.
 type SystemChange struct {
-	// What names what differs, service by service.
+	// What lists the differences, service by service.
 	What []string `json:"what"`
 	// AskedAt is when it was asked for, DoneAt when every service was as wanted.
 	AskedAt time.Time `json:"askedAt"`

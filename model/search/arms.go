@@ -30,8 +30,8 @@ func SearchedTypes() []fault.Type {
 	}
 }
 
-// levels are the strengths of a type, which acts for the given time. What grows
-// from one to the next is a delay, a share, or how long it acts.
+// levels returns the strengths of a type of fault, which acts for the given time.
+// From one to the next, a delay, a share or the duration grows.
 func levels(t fault.Type, lasts time.Duration) (list []fault.Fault) {
 	add := func(f fault.Fault) {
 		f.Type = t
@@ -64,10 +64,10 @@ func levels(t fault.Type, lasts time.Duration) (list []fault.Fault) {
 	return list
 }
 
-// Arms are all that can be tried on a system: each type at each service, or, for
-// what acts on the network, at each pair of caller and callee. Targets, where
-// given, are the services that may be broken or called. What possible refuses at
-// all strengths is left out.
+// Arms returns all arms of a system: each type at each service or, for types that
+// act on the network, at each pair of caller and callee. Targets, if given, are the
+// services that may be broken or called. It leaves out an arm if possible refuses
+// it at all strengths.
 func Arms(e *experiment.Experiment, types []fault.Type, targets []string, lasts time.Duration, possible func(*fault.Fault) bool) (list []Arm) {
 	for _, t := range types {
 		for _, target := range targetsOf(e, t) {
@@ -106,7 +106,7 @@ func targetsOf(e *experiment.Experiment, t fault.Type) (list []fault.Target) {
 	return list
 }
 
-// describe is a fault in words: "latency cart delay=200ms duration=10s".
+// describe returns a fault in words: "latency cart delay=200ms duration=10s".
 func describe(f *fault.Fault) string {
 	text := string(f.Type) + " " + f.Target.String()
 	switch f.Type {

@@ -5,32 +5,32 @@ import (
 	"slices"
 )
 
-// A Bisection looks for the highest value at which something holds, given that it
-// breaks beyond some value. Verdicts may be unclear; then it closes in on both
-// ends of what is unclear.
+// A Bisection searches for the highest value at which a requirement holds, which
+// breaks beyond some value. If verdicts are unclear, the bisection approaches both
+// ends of the unclear range.
 type Bisection struct {
 	// Start is the value that is tried first; Least and Most bound all others.
 	Start, Least, Most float64
 	// Precision ends the search when a gap is at most this share of its upper end.
 	Precision float64
-	// Whole tries whole numbers only.
+	// Whole limits the search to whole numbers.
 	Whole bool
-	// Tries bounds the values that are tried.
+	// Tries bounds the number of values that are tried.
 	Tries int
 }
 
-// A Bracket is what a bisection knows: Holds is the highest value shown to hold
-// below which nothing broke, Breaks the lowest that was shown to break. Each is nil
-// where there is none.
+// A Bracket is the result of a bisection. Holds is the highest value that was shown
+// to hold and below which none broke. Breaks is the lowest value that was shown to
+// break. Each is nil if there is none.
 type Bracket struct {
 	Holds, Breaks *float64
-	// Again is the highest value above Breaks at which it held all the same; nil
-	// where there is none, as a bisection expects.
+	// Again is the highest value above Breaks that was shown to hold nevertheless.
+	// It is nil if there is none, which is what a bisection expects.
 	Again *float64
 }
 
-// Find tries values until the bracket is as narrow as asked for. An error of try
-// ends the search; what is known until then is returned beside it.
+// Find tries values until the bracket is narrow enough. An error of try ends the
+// search; Find then returns the error with the bracket so far.
 func (b Bisection) Find(try func(value float64) (Verdict, error)) (Bracket, error) {
 	t := tries{b, nil}
 	for range b.Tries {
@@ -79,8 +79,8 @@ func (t *tries) bracket() (b Bracket) {
 	return b
 }
 
-// next returns the value to try next; false where the bracket is narrow enough,
-// or cannot become narrower.
+// next returns the value to try next. It returns false if the bracket is narrow
+// enough or cannot become narrower.
 func (t *tries) next() (float64, bool) {
 	if len(t.list) == 0 {
 		return t.round(min(max(t.Start, t.Least), t.Most)), true
@@ -96,7 +96,7 @@ func (t *tries) next() (float64, bool) {
 	return t.between(b)
 }
 
-// between halves the wider of the gaps around what is unclear.
+// between halves the wider of the two gaps around the unclear range.
 func (t *tries) between(b Bracket) (float64, bool) {
 	low, high := 0.0, 0.0
 	if b.Holds != nil {
@@ -130,14 +130,14 @@ func (t *tries) wide(low, high float64) bool {
 	return high-low > t.Precision*high
 }
 
-// fresh rounds a value, and returns false where it was tried before.
+// fresh rounds a value, and returns false if it was tried before.
 func (t *tries) fresh(x float64) (float64, bool) {
 	x = t.round(x)
 	return x, !slices.ContainsFunc(t.list, func(v tried) bool { return v.value == x })
 }
 
-// round keeps as many digits as the precision needs, so that values are read with
-// ease.
+// round keeps only the digits that the precision needs, so that values are easy to
+// read.
 func (t *tries) round(x float64) float64 {
 	if t.Whole {
 		return math.Round(x)

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Whatever the limit, the bracket holds it, and is as narrow as asked for but for
-// what is unclear.
+// For any limit, the bracket contains it, and is as narrow as asked for, except
+// where the judgement is unclear.
 func TestBracketHoldsTheLimit(t *testing.T) {
 	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 1))

@@ -20,24 +20,25 @@ import (
 // FaultsKind marks the document of a search for faults.
 const FaultsKind = "FaultSearch"
 
-// Method is how faults are searched for.
+// Method describes the method of the search for faults.
 const Method = "successive halving over types and targets (Karnin, Koren, Somekh 2013), then the weakest strength of the survivors, then pairs"
 
-// How a budget is spent.
+// These constants divide the budget of a search.
 const (
-	// survivors is how many arms the halving leaves.
+	// survivors is how many arms remain after the halving.
 	survivors = 4
-	// paired is how many of the worst arms are joined to pairs.
+	// paired is how many of the worst arms are combined to pairs.
 	paired = 6
 	// lookRuns judge one strength or one pair; confirmRuns, with other seeds, a
 	// finding.
 	lookRuns    = 4
 	confirmRuns = 8
-	// confirmSeeds is how far these seeds are from those of the search.
+	// confirmSeeds is the distance of the seeds of confirmations from those of the
+	// search.
 	confirmSeeds = 1 << 20
 )
 
-// A Hunt says what is searched for.
+// A Hunt has the settings of a search for faults.
 type Hunt struct {
 	Requirements []Requirement
 	Steady       Steady
@@ -46,29 +47,31 @@ type Hunt struct {
 	Arms []Arm
 	// Budget bounds the runs, those of the confirmations included.
 	Budget int
-	// Known has what runs showed before, by key; the search adds what it plays.
+	// Known has the readings of earlier runs; the search adds those of its own
+	// runs.
 	Known *Known
-	// Said is told what is being done, Learnt when Known has grown; they may be nil.
+	// Said gets a description of each step of the search. Learnt is called when
+	// Known has grown. Both may be nil.
 	Said   func(what string)
 	Learnt func() error
 }
 
-// MinBudget is the least with which something can be found and confirmed: without
-// faults, one arm, its strengths, and a confirmation.
+// MinBudget is the smallest budget with which the search can find and confirm a
+// fault: runs without faults, of one arm, of its strengths, and of a confirmation.
 const MinBudget = lookRuns + 1 + 3*lookRuns + confirmRuns
 
-// A Known is what runs showed, by the faults and the seed, so that a search that was
-// ended can go on.
+// A Known has the readings of runs, by the faults and the seed, so that an
+// interrupted search can continue.
 type Known struct {
-	// Of says of which search it is.
+	// Of identifies the search.
 	Of   string               `json:"of"`
 	Runs map[string][]Reading `json:"runs"`
 }
 
-// A Reading is what a run showed of a requirement.
+// A Reading is the figure of a requirement in one run.
 type Reading struct {
 	Low float64 `json:"low"`
-	// High is absent where there is no upper bound.
+	// High is absent if there is no upper bound.
 	High    *float64 `json:"high,omitempty"`
 	N       int64    `json:"n,omitempty"`
 	Missing string   `json:"missing,omitempty"`
@@ -82,44 +85,44 @@ type FaultSearch struct {
 	Name       string `json:"name"`
 	Variant    string `json:"variant,omitempty"`
 	Target     string `json:"target"`
-	// Costs says where the runs have from what requests, calls and sleeps take.
+	// Costs says from where the runs have the costs of requests, calls and sleeps.
 	Costs   *result.Costs `json:"costs,omitempty"`
 	Command string        `json:"command,omitempty"`
 	Seed    uint64        `json:"seed"`
 	Method  string        `json:"method"`
-	// Incomplete is set where the search was ended early; Why says by what.
+	// Incomplete is set if the search ended early; Why says why.
 	Incomplete bool   `json:"incomplete"`
 	Why        string `json:"incompleteBecause,omitempty"`
 
 	Requirements []experiment.Check `json:"requirements"`
 	Load         float64            `json:"load"`
 	Budget       int                `json:"budget"`
-	// Runs is how much of the budget was used.
+	// Runs is the number of runs, which is the used part of the budget.
 	Runs int `json:"runs"`
-	// Candidates counts types at targets, Tried those of them that were played at
-	// their strongest.
+	// Candidates counts the arms, and Tried counts the arms that were played at
+	// their strongest level.
 	Candidates int `json:"candidates"`
 	Tried      int `json:"tried"`
-	// Findings are those that were confirmed to break the requirements, the weakest
-	// first.
+	// Findings are the faults that were confirmed to break the requirements, the
+	// weakest first.
 	Findings []Finding `json:"findings"`
-	// Strong are the worst candidates at their strongest, whether they break
-	// anything or not.
+	// Strong has the worst candidates at their strongest level, even if they break
+	// no requirement.
 	Strong []Candidate `json:"strongest"`
-	// Spent is set where the budget ended the search before all was tried that it
-	// would try.
+	// Spent is set if the budget was used up before the end of the search.
 	Spent bool `json:"budgetSpent"`
-	// PairsTried counts pairs of faults of which neither was seen to break anything.
+	// PairsTried counts the pairs that were tried, in which neither fault alone was
+	// seen to break a requirement.
 	PairsTried int `json:"pairsTried"`
 
 	experiments []experiment.Experiment
 }
 
-// A Candidate is a type at a target, at its strongest.
+// A Candidate is an arm at its strongest level.
 type Candidate struct {
 	Fault string `json:"fault"`
-	// Score is how far it is beyond the requirements: the worst figure as a multiple
-	// of its bound.
+	// Score says how far the runs are beyond the requirements: it is the worst
+	// figure as a multiple of its bound.
 	Score float64 `json:"score"`
 	Runs  int     `json:"runs"`
 }
@@ -127,13 +130,13 @@ type Candidate struct {
 // A Finding is a fault, or a pair, that breaks the requirements.
 type Finding struct {
 	Faults []fault.Fault `json:"faults"`
-	// Words are the faults as --trigger of limit takes them.
+	// Words are the faults in the form that the flag --trigger of limit takes.
 	Words []string `json:"words"`
 	// Levels are their strengths, counted from 1; Of are how many there are.
 	Levels []int `json:"levels"`
 	Of     []int `json:"of"`
-	// Weaker says that the next weaker strength was not seen to break: true for what
-	// is the weakest there is.
+	// Weaker says that the next weaker strength was not seen to break the
+	// requirements. It is true for the weakest strength of all.
 	Weaker bool `json:"weakestThatBreaks"`
 	// Broke counts the runs with fresh seeds in which a requirement was broken; Low
 	// and High are the ends of the 95 % interval for their share (Wilson).
@@ -141,24 +144,25 @@ type Finding struct {
 	Runs  int     `json:"runs"`
 	Low   float64 `json:"low"`
 	High  float64 `json:"high"`
-	// Score is as a Candidate's, in these runs.
+	// Score is the score, as in a Candidate, in the runs with fresh seeds.
 	Score   float64  `json:"score"`
 	Figures []Figure `json:"figures"`
-	// File is the experiment that plays it, where it was written.
+	// File is the file with the experiment that plays the finding, if it was
+	// written.
 	File string `json:"file,omitempty"`
 }
 
 // Encode writes the search as JSON.
 func (s *FaultSearch) Encode(w io.Writer) error { return encode(w, s, "the search of "+s.Name) }
 
-// Experiments are those that play the findings, in their order.
+// Experiments returns the experiments that play the findings, in their order.
 func (s *FaultSearch) Experiments() []experiment.Experiment { return s.experiments }
 
-// A BatchPlayer plays experiments once each. After an error, the results of those
-// that were not played are nil.
+// A BatchPlayer plays each experiment once. After an error, the results of the
+// experiments that were not played are nil.
 type BatchPlayer func(list []experiment.Experiment) ([]Run, error)
 
-// A trial is faults at strengths.
+// A trial is a set of faults with their strengths.
 type trial struct {
 	arms, levels []int
 }
@@ -183,8 +187,9 @@ func (e *BrokenError) Error() string {
 	return fmt.Sprintf("%s is not shown to hold without any fault: take a lower load (--load), or a wider bound", strings.Join(texts, ", "))
 }
 
-// Find searches. An error ends it early; what is known until then is returned
-// beside it, marked incomplete. It is nil only if nothing was played.
+// Find searches for faults. If an error ends it early, it returns the error with
+// the findings so far, marked incomplete. The result is nil only if nothing was
+// played.
 func (h *Hunt) Find(e experiment.Experiment, play BatchPlayer) (*FaultSearch, error) {
 	s := &FaultSearch{
 		APIVersion: result.ResultVersion, Kind: FaultsKind, Name: e.Name, Variant: e.AppliedVariant, Seed: e.Seed, Method: Method,
@@ -241,7 +246,7 @@ func (h *hunter) search() error {
 	return h.pairs(worst[:min(len(worst), paired)], weakest)
 }
 
-// left is what of the budget is left.
+// left returns the rest of the budget, in runs.
 func (h *hunter) left() int { return h.Budget - h.found.Runs }
 
 // spentError ends a search whose budget is not enough for what comes next.
@@ -249,7 +254,8 @@ type spentError struct{}
 
 func (spentError) Error() string { return "the budget is spent" }
 
-// experiment is what plays a trial: its faults begin when the warm-up is over.
+// experiment returns the experiment that plays a trial: its faults begin after the
+// warm-up.
 func (h *hunter) experiment(t trial) experiment.Experiment {
 	e := h.Steady.Experiment(h.e, h.Load, nil)
 	for i, arm := range t.arms {
@@ -265,7 +271,8 @@ func (h *hunter) experiment(t trial) experiment.Experiment {
 	return e
 }
 
-// look plays a trial n times from a seed on, but for what is known.
+// look returns the readings of a trial for n seeds, from the given one on. It plays
+// only the runs that are not known yet.
 func (h *hunter) look(t trial, n int, seed uint64) ([][]Reading, error) {
 	lists, err := h.lookAll([]trial{t}, n, seed)
 	if err != nil {
@@ -330,7 +337,7 @@ func (h *hunter) lookAll(trials []trial, n int, first uint64) ([][][]Reading, er
 	return lists, nil
 }
 
-// judge says whether the requirements hold, by intervals of 95 %.
+// judge decides whether the requirements hold, by intervals of 95 %.
 func (h *hunter) judge(runs [][]Reading) (Verdict, []Figure) {
 	verdict := Holds
 	var figures []Figure
@@ -356,8 +363,8 @@ func (r Reading) reading() reading {
 	return got
 }
 
-// broken reports whether a run is known to break a requirement. A figure of which
-// there is no data says nothing.
+// broken reports whether a run is known to break a requirement. A figure without
+// data does not count.
 func (h *hunter) broken(run []Reading) bool {
 	for j, r := range h.Requirements {
 		got := run[j].reading()
@@ -368,8 +375,9 @@ func (h *hunter) broken(run []Reading) bool {
 	return false
 }
 
-// score is how far runs are beyond the requirements, on average: the worst figure
-// as a multiple of its bound. A share that must be high counts by what is missing.
+// score returns how far runs are beyond the requirements, on average: the worst
+// figure as a multiple of its bound. For a share that must be high, the score uses
+// the share that is missing to 1.
 func (h *hunter) score(runs [][]Reading) float64 {
 	sum := 0.0
 	for _, run := range runs {
@@ -388,9 +396,9 @@ func (h *hunter) score(runs [][]Reading) float64 {
 	return sum / float64(max(len(runs), 1))
 }
 
-// halve finds the worst arms at their strongest, the worst first: all are played
-// a few times, and the better half is given up, until few are left. It uses half of
-// the budget.
+// halve returns the arms that are worst at their strongest level, the worst first.
+// It plays all arms a few times and drops the better half, until few are left. It
+// uses half of the budget.
 func (h *hunter) halve() ([]int, error) {
 	arms := h.draw()
 	h.found.Tried = len(arms)
@@ -422,7 +430,7 @@ func (h *hunter) halve() ([]int, error) {
 		}
 	}
 	h.sortArms(arms, runs)
-	// Faults that were given up come last: their scores are of fewer runs.
+	// Arms that were dropped come last, because their scores are of fewer runs.
 	order := slices.Clone(alive)
 	for _, arm := range arms {
 		if !slices.Contains(order, arm) {
@@ -436,8 +444,8 @@ func (h *hunter) halve() ([]int, error) {
 	return order, nil
 }
 
-// draw takes all arms, or so many, drawn by the seed, as a quarter of the budget
-// allows to play once.
+// draw returns all arms or, if a quarter of the budget does not allow one run of
+// each, as many as it allows, drawn by the seed.
 func (h *hunter) draw() []int {
 	var all []int
 	for i := range h.Arms {
@@ -456,8 +464,9 @@ func (h *hunter) sortArms(arms []int, runs map[int][][]Reading) {
 	slices.SortStableFunc(arms, func(a, b int) int { return cmp.Compare(h.score(runs[b]), h.score(runs[a])) })
 }
 
-// weakest returns the weakest level of an arm that was seen to break the
-// requirements, by bisection; past the last where the strongest was not.
+// weakest returns, by bisection, the weakest level of an arm that was seen to break
+// the requirements. If the strongest level was not, it returns the number of
+// levels.
 func (h *hunter) weakest(arm int) (int, error) {
 	low, high := 0, len(h.Arms[arm].Levels) // the answer is in [low, high]
 	at := high - 1                          // the strongest first: mostly it says all
@@ -477,8 +486,8 @@ func (h *hunter) weakest(arm int) (int, error) {
 	return high, nil
 }
 
-// confirm plays a trial with seeds that had no part in choosing it, and keeps it
-// if it breaks the requirements there, too.
+// confirm plays a trial with seeds that did not influence its choice, and keeps it
+// as a finding if it breaks the requirements with them, too.
 func (h *hunter) confirm(t trial, weaker bool) error {
 	h.say("confirming %s", h.key(t, h.e.Seed))
 	runs, err := h.look(t, confirmRuns, confirmSeeds)
@@ -509,8 +518,8 @@ func (h *hunter) confirm(t trial, weaker bool) error {
 	return nil
 }
 
-// pairs joins faults of which neither was seen to break anything, each at the
-// strongest such level.
+// pairs combines faults of which neither alone was seen to break a requirement,
+// each at the strongest such level.
 func (h *hunter) pairs(worst []int, weakest map[int]int) error {
 	for i, a := range worst {
 		for _, b := range worst[:i] {
@@ -535,7 +544,8 @@ func (h *hunter) pairs(worst []int, weakest map[int]int) error {
 	return nil
 }
 
-// order puts the weakest findings first, and of equally weak ones the worst.
+// order sorts the findings: the weakest first, and among equally weak ones the
+// worst first.
 func (h *hunter) order() {
 	s := h.found
 	index := make([]int, len(s.Findings))

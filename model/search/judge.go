@@ -12,30 +12,31 @@ import (
 // A Verdict says whether requirements hold.
 type Verdict string
 
-// The verdicts. Unclear means that the runs do not tell it with the confidence
-// that was asked for.
+// The verdicts. Unclear means that the runs do not decide it with the required
+// confidence.
 const (
 	Holds   Verdict = "holds"
 	Breaks  Verdict = "breaks"
 	Unclear Verdict = "unclear"
 )
 
-// A Figure is what several runs showed of a requirement. Bounds and values are
-// in seconds or shares of 1, as the check's dimension says.
+// A Figure is the figure of a requirement in several runs. Bounds and values are in
+// seconds or shares of 1, as the check's dimension says.
 type Figure struct {
 	experiment.Check
-	// Mean is that of the runs; absent without data, of which Why then tells.
+	// Mean is the mean of the runs. It is absent if there are no data; Why then has
+	// the reason.
 	Mean *float64 `json:"mean,omitempty"`
-	// Low and High are the ends of the interval for the mean that is judged; High is
-	// absent where the latencies are beyond what was counted.
+	// Low and High are the ends of the judged interval for the mean. High is absent
+	// if the latencies are beyond the counted range.
 	Low     *float64 `json:"low,omitempty"`
 	High    *float64 `json:"high,omitempty"`
 	Verdict Verdict  `json:"verdict"`
 	Why     string   `json:"why,omitempty"`
 }
 
-// judge judges requirements by what the runs of one setting showed in a phase.
-// Each interval has the given confidence.
+// judge judges requirements by the runs of one setting, in one phase. Each interval
+// has the given confidence.
 func judge(requirements []Requirement, runs []*result.Result, phase string, confidence float64) (Verdict, []Figure) {
 	verdict := Holds
 	var figures []Figure
@@ -96,8 +97,9 @@ func (r Requirement) figure(readings []reading, confidence float64) Figure {
 	return f
 }
 
-// meanBetween is the interval for the mean of figures that are known to lie between
-// bounds, and the mean of the middles; of the lower bounds where there are no others.
+// meanBetween returns the interval for the mean of figures that are known only to lie
+// between bounds. It also returns the mean of the middles or, without upper bounds,
+// of the lower bounds.
 func meanBetween(lows, highs []float64, confidence float64) (stats.Interval, float64) {
 	low, below := stats.MeanInterval(lows, confidence)
 	if math.IsInf(slices.Max(highs), 1) {
@@ -107,7 +109,8 @@ func meanBetween(lows, highs []float64, confidence float64) (stats.Interval, flo
 	return stats.Interval{Low: below.Low, High: above.High}, (low + high) / 2
 }
 
-// verdictOf judges an interval by its ends: all of it must be on one side.
+// verdictOf judges an interval, which must be on one side of the bound for a clear
+// verdict.
 func verdictOf(c experiment.Condition, i stats.Interval) Verdict {
 	low, high := c.Holds(i.Low), c.Holds(i.High)
 	switch {

@@ -2,9 +2,9 @@ package search
 
 import "math"
 
-// Knee returns the index of the knee of a curve, or false where it has none: the
-// point from which a curve that was nearly flat rises, or from which one that rose
-// is nearly flat. It is found by Kneedle with sensitivity 1, without smoothing
+// Knee returns the index of the knee of a curve, or false if it has none. The knee
+// is the point from which a nearly flat curve rises, or from which a rising curve is
+// nearly flat. It is found by Kneedle with sensitivity 1, without smoothing
 // (Satopää, Albrecht, Irwin, Raghavan, Finding a "Kneedle" in a Haystack, 2011): the
 // curve is scaled to a square, and its knee is where it is farthest from the
 // diagonal, if it comes back towards it by a mean step. The x must ascend.
@@ -25,8 +25,8 @@ func Knee(x, y []float64) (int, bool) {
 	if high == low || right == left {
 		return 0, false
 	}
-	// A falling curve is turned over; then a convex one is below the diagonal, and
-	// a concave one above.
+	// A falling curve is mirrored; then a convex curve is below the diagonal, and a
+	// concave curve above it.
 	sign, sum := 1.0, 0.0
 	distance := make([]float64, n)
 	for i := range x {

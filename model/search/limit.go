@@ -15,37 +15,38 @@ import (
 // LimitKind marks the document of a limit.
 const LimitKind = "Limit"
 
-// A Run is one run of an experiment: what it showed, and what it used.
+// A Run is one run of an experiment: its result, and its use of resources.
 type Run struct {
 	Result *result.Result
 	Usage  *Usage
 }
 
-// A Player plays an experiment once with each seed. An error ends the search; what
-// was played until then is left out.
+// A Player plays an experiment once with each seed. An error ends the search, which
+// then ignores the runs of this call.
 type Player func(e experiment.Experiment, seeds []uint64) ([]Run, error)
 
-// Limits say how the highest load is searched for.
+// Limits has the settings of the search for the highest load.
 type Limits struct {
 	Requirements []Requirement
 	Steady       Steady
-	// Bisection says where to look. Its Start is the load of the file.
+	// Bisection has the range and the precision of the search. Its Start is the
+	// load of the file.
 	Bisection Bisection
-	// Confidence is that of all that is said together; Seeds bounds the runs of one
-	// load, of which LeastSeeds are made at first.
+	// Confidence is the confidence of all verdicts together. Seeds bounds the runs
+	// of one load, of which LeastSeeds are made at first.
 	Confidence float64
 	Seeds      int
-	// Trigger are the faults after which the system must come back; none means that
-	// this is not asked.
+	// Trigger has the faults after which the system must recover; without faults,
+	// the search does not ask this.
 	Trigger []fault.Fault
 	// Cores are the processors of the machine.
 	Cores float64
-	// Tried is told of each load when it is judged; it may be nil.
+	// Tried is called with each load that was judged; it may be nil.
 	Tried func(trigger bool, p *Point)
 }
 
-// LeastSeeds is how often a load is played at least: what is judged by fewer runs
-// has no useful interval.
+// LeastSeeds is the smallest number of runs of a load: fewer runs give no useful
+// interval.
 const LeastSeeds = 4
 
 // A Limit is the highest load that a system bears. Times are in seconds, loads in
@@ -65,40 +66,41 @@ type Limit struct {
 	Incomplete bool   `json:"incomplete"`
 	Why        string `json:"incompleteBecause,omitempty"`
 
-	// Requirements are what must hold.
+	// Requirements are the checks that must hold.
 	Requirements []experiment.Check `json:"requirements"`
 	// Unit is "requests/s", or "users" of a closed loop.
 	Unit string `json:"unit"`
-	// Confidence is the probability, at least, that no verdict is wrong, of all loads
-	// and looks together.
+	// Confidence is a lower bound of the probability that no verdict is wrong, for
+	// all loads and looks together.
 	Confidence float64 `json:"confidence"`
 	WarmUp     float64 `json:"warmUp"`
 	Duration   float64 `json:"duration"`
 
 	Answer
-	// First is what runs out first; absent where nothing was found full.
+	// First is the resource that runs out first; absent if none was full.
 	First *Resource `json:"first,omitempty"`
-	// Resources are all that fill up, the fullest first.
+	// Resources are all resources that fill up, the fullest first.
 	Resources []Resource `json:"resources"`
-	// Trigger says up to which load the system comes back after a trigger.
+	// Trigger says up to which load the system recovers after a trigger.
 	Trigger *TriggerLimit `json:"trigger,omitempty"`
 }
 
-// A TriggerLimit is the highest load at which a system comes back after faults.
+// A TriggerLimit is the highest load at which a system recovers after faults.
 type TriggerLimit struct {
 	Faults []fault.Fault `json:"faults"`
-	// Recovery is after how many seconds the requirements must hold again.
+	// Recovery is the time in seconds after which the requirements must hold again.
 	Recovery float64 `json:"recovery"`
 	Answer
 }
 
-// An Answer is what a search knows.
+// An Answer is the result of a search.
 type Answer struct {
-	// Holds is the highest load that was shown to hold, Breaks the lowest that was
-	// shown to break. One that is absent was not found within Least and Most.
+	// Holds is the highest load that was shown to hold, Breaks the lowest load that
+	// was shown to break. Each is absent if it was not found between Least and
+	// Most.
 	Holds  *float64 `json:"holds,omitempty"`
 	Breaks *float64 `json:"breaks,omitempty"`
-	// Again is a load above Breaks that held all the same.
+	// Again is a load above Breaks that held nevertheless.
 	Again *float64 `json:"again,omitempty"`
 	// Least and Most bound the loads that were tried.
 	Least float64 `json:"least"`
@@ -110,14 +112,15 @@ type Answer struct {
 	Points []Point `json:"points"`
 }
 
-// A Point is what was seen at one load.
+// A Point has the figures at one load.
 type Point struct {
 	Load    float64  `json:"load"`
 	Verdict Verdict  `json:"verdict"`
 	Runs    int      `json:"runs"`
 	Figures []Figure `json:"figures"`
-	// Requests is how many there are in a run, on average; Errors the share of them
-	// that went wrong, Goodput those per second that ended well at every hop.
+	// Requests is the average number of requests in a run. Errors is the share of
+	// them that failed, and Goodput the number per second that ended well at every
+	// hop.
 	Requests float64 `json:"requests"`
 	Errors   float64 `json:"errors"`
 	Goodput  float64 `json:"goodput"`
@@ -140,8 +143,9 @@ func encode(w io.Writer, v any, what string) error {
 	return nil
 }
 
-// Find looks for the highest load. An error ends it early; the limit then has what
-// is known, and says that it is incomplete. The caller fills in Target and Command.
+// Find searches for the highest load. An error ends it early; the limit then has
+// the results so far, and says that it is incomplete. The caller fills in Target
+// and Command.
 func (o Limits) Find(e experiment.Experiment, play Player) (*Limit, error) {
 	l := &Limit{
 		APIVersion: result.ResultVersion, Kind: LimitKind, Name: e.Name, Variant: e.AppliedVariant, Seed: e.Seed,
@@ -158,7 +162,7 @@ func (o Limits) Find(e experiment.Experiment, play Player) (*Limit, error) {
 	o.saturation(&e, l)
 	if err == nil && len(o.Trigger) > 0 && l.Holds != nil {
 		l.Trigger = &TriggerLimit{Faults: o.Trigger, Recovery: o.Steady.Recovery.Seconds()}
-		// No load beyond the limit is borne after a trigger.
+		// No load beyond the limit holds after a trigger, either.
 		o.Bisection.Start, o.Bisection.Most = *l.Holds, *l.Holds
 		l.Trigger.Answer, err = o.answer(e, o.Trigger, play)
 	}
@@ -168,7 +172,7 @@ func (o Limits) Find(e experiment.Experiment, play Player) (*Limit, error) {
 	return l, err
 }
 
-// answer searches without or with a trigger.
+// answer runs one search, with a trigger or without.
 func (o Limits) answer(e experiment.Experiment, trigger []fault.Fault, play Player) (Answer, error) {
 	a := Answer{Least: o.Bisection.Least, Most: o.Bisection.Most, Points: []Point{}}
 	bracket, err := o.Bisection.Find(func(load float64) (Verdict, error) {
@@ -207,7 +211,7 @@ func (a *Answer) at(load *float64) *Point {
 	return nil
 }
 
-// looks are after how many runs a load is judged.
+// looks returns the numbers of runs after which a load is judged.
 func (o Limits) looks() (list []int) {
 	for n := min(LeastSeeds, o.Seeds); ; n = min(2*n, o.Seeds) {
 		list = append(list, n)
@@ -217,8 +221,8 @@ func (o Limits) looks() (list []int) {
 	}
 }
 
-// each is the confidence of one interval, so that all of them together have the
-// confidence that was asked for (Bonferroni).
+// each returns the confidence of one interval, so that all intervals together have
+// the required confidence (Bonferroni).
 func (o Limits) each() float64 {
 	searches := 1
 	if len(o.Trigger) > 0 {
@@ -229,7 +233,7 @@ func (o Limits) each() float64 {
 }
 
 // point plays one load until the verdict is clear, or all seeds are used. Every load
-// is played with the same seeds, so that what differs is the load.
+// is played with the same seeds, so that only the load differs.
 func (o Limits) point(e experiment.Experiment, load float64, trigger []fault.Fault, play Player) (Point, error) {
 	played := o.Steady.Experiment(e, load, trigger)
 	p := Point{Load: load, Verdict: Unclear}
@@ -256,7 +260,7 @@ func (o Limits) point(e experiment.Experiment, load float64, trigger []fault.Fau
 	return p, nil
 }
 
-// sum says what all runs of a point showed beside the requirements.
+// sum fills in the figures of a point other than the requirements.
 func (p *Point) sum(confidence float64) {
 	p.Runs = len(p.runs)
 	var requests, errors int64
@@ -276,7 +280,7 @@ func (p *Point) sum(confidence float64) {
 	p.Growing = grows(usages, confidence)
 }
 
-// saturation says what fills up between the ends of the bracket.
+// saturation finds the resources that fill up between the ends of the bracket.
 func (o Limits) saturation(e *experiment.Experiment, l *Limit) {
 	var ends [2]map[Resource]float64
 	for i, load := range []*float64{l.Holds, l.Breaks} {

@@ -1,7 +1,7 @@
-// Package search asks a system questions by running experiments on it: the
-// highest load that it bears, how figures change with settings, and which faults
-// hurt it most. It says which experiments to run and judges what they showed;
-// running them is the caller's.
+// Package search answers questions about a system by experiments on it: the highest
+// load that it bears, how figures change with settings, and which faults hurt it
+// most. The package chooses the experiments and judges their results; the caller
+// runs them.
 package search
 
 import (
@@ -22,9 +22,9 @@ type Requirement struct {
 	Condition experiment.Condition `json:"-"`
 }
 
-// ParseRequirement reads a requirement in the words of checks: "p99 < 300ms" for
-// what clients see, "cart: p99 < 50ms" for a service, "web->cart: errors < 1%"
-// for its calls.
+// ParseRequirement parses a requirement in the words of checks: "p99 < 300ms" for
+// clients, "cart: p99 < 50ms" for a service, "web->cart: errors < 1%" for its
+// calls.
 func ParseRequirement(text string) (Requirement, error) {
 	subject, expr, has := strings.Cut(text, ":")
 	if !has {
@@ -63,7 +63,8 @@ func newRequirement(check experiment.Check) (Requirement, error) {
 	return Requirement{check, c}, nil
 }
 
-// suits says why a condition is not a requirement, and what to write instead.
+// suits returns an error if a condition is not a requirement; it says what to write
+// instead.
 func suits(expr string, c experiment.Condition) error {
 	_, bound, _ := strings.Cut(expr, c.Op)
 	bound = strings.TrimSpace(bound)
@@ -94,7 +95,7 @@ func suits(expr string, c experiment.Condition) error {
 	return nil
 }
 
-// Text is the requirement as it is written on the command line.
+// Text returns the requirement as it is written on the command line.
 func (r Requirement) Text() string {
 	if r.Service == "" {
 		return r.Expr
@@ -102,7 +103,8 @@ func (r Requirement) Text() string {
 	return r.Subject() + ": " + r.Expr
 }
 
-// Fit says whether the system has what the requirements are about.
+// Fit returns an error if the system does not have the subjects of the
+// requirements.
 func Fit(e *experiment.Experiment, requirements []Requirement) error {
 	if len(requirements) == 0 {
 		return errors.New("there is no requirement")
@@ -127,7 +129,7 @@ func Fit(e *experiment.Experiment, requirements []Requirement) error {
 	return nil
 }
 
-// BoundsErrors reports whether a requirement looks at requests that go wrong.
+// BoundsErrors reports whether a requirement limits the number of failed requests.
 // Without one, a system that fails fast meets every bound on latency.
 func BoundsErrors(requirements []Requirement) bool {
 	for _, r := range requirements {
@@ -138,17 +140,18 @@ func BoundsErrors(requirements []Requirement) bool {
 	return false
 }
 
-// A reading is what one run says of a requirement.
+// A reading is the figure of a requirement in one run.
 type reading struct {
-	// low and high are what the figure lies between; high may be infinite.
+	// low and high are bounds of the figure; high may be infinite.
 	low, high float64
-	// n is how many requests a share is of; 0 where it is of something else.
+	// n is the number of requests to which a share refers; 0 if the figure is not a
+	// share of requests.
 	n int64
 	// missing says why there is no value.
 	missing string
 }
 
-// read reads a requirement's figure in the segment of a name.
+// read returns a requirement's figure in the named segment.
 func (r Requirement) read(of *result.Result, phase string) reading {
 	check := r.Check
 	check.Phase = phase
@@ -164,7 +167,7 @@ func (r Requirement) read(of *result.Result, phase string) reading {
 	return got
 }
 
-// requests counts what a share is of.
+// requests returns the number of requests to which a share refers.
 func (r Requirement) requests(of *result.Result, phase string) int64 {
 	s := segment(of, phase)
 	switch {
@@ -189,7 +192,7 @@ func (r Requirement) requests(of *result.Result, phase string) int64 {
 	return 0
 }
 
-// segment returns the segment of a name; nil where the run did not get there.
+// segment returns the segment of a name; nil if the run ended before it.
 func segment(of *result.Result, name string) *result.Segment {
 	for i := range of.Segments {
 		if of.Segments[i].Name == name {

@@ -14,9 +14,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// set writes a text into a field of a struct, by the names that files have for
-// it: retry.attempts. Whatever a pointer leads to is copied before, so that others
-// who share it keep theirs. What the value means is for validation to say.
+// set writes a text into a field of a struct, whose path has the names in files:
+// retry.attempts. It first copies the values behind pointers, because other structs
+// may share them. It does not check the value, which is the task of validation.
 func set(v reflect.Value, path, text string) error {
 	name, rest, deeper := strings.Cut(path, ".")
 	field, known := fieldOf(v, name)
@@ -51,7 +51,7 @@ func set(v reflect.Value, path, text string) error {
 	return nil
 }
 
-// setValue reads a text as files do.
+// setValue parses a text as in files, and stores the value.
 func setValue(field reflect.Value, name, text string) error {
 	if reader, ok := field.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		return reader.UnmarshalText([]byte(text))
@@ -86,7 +86,7 @@ func setValue(field reflect.Value, name, text string) error {
 	return nil
 }
 
-// fieldOf returns the field of a name in files, and the names that there are.
+// fieldOf returns the field with a name in files, and all such names.
 func fieldOf(v reflect.Value, name string) (found reflect.Value, known []string) {
 	for i := range v.NumField() {
 		f := v.Type().Field(i)
@@ -106,7 +106,7 @@ func fieldOf(v reflect.Value, name string) (found reflect.Value, known []string)
 	return found, known
 }
 
-// ParseFault reads a fault as words: its type, its target and its parameters, as
+// ParseFault parses a fault in words: its type, its target and its parameters, as
 // in "latency cart delay=300ms duration=5s".
 func ParseFault(text string) (fault.Fault, error) {
 	f := fault.Fault{Probability: 1}

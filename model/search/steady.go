@@ -12,7 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// The phases of a run under steady load. What is judged happens in Measured.
+// The phases of a run under steady load. Only figures of Measured are judged.
 const (
 	WarmUp   = "warm-up"
 	Trigger  = "trigger"
@@ -20,18 +20,19 @@ const (
 	Measured = "measured"
 )
 
-// A Steady describes runs under a load of one height.
+// A Steady describes runs under a constant load.
 type Steady struct {
-	// Phase is what the load is like, whatever its height: that of the file.
+	// Phase is the phase of the file, which has all settings of the load but its
+	// height.
 	Phase load.Phase
 	// WarmUp comes before Duration and is not judged.
 	WarmUp, Duration time.Duration
-	// Recovery is how long after a trigger the system may be disturbed.
+	// Recovery is how long after a trigger the requirements may be broken.
 	Recovery time.Duration
 }
 
 // Template returns the phase of an experiment's load whose height is varied: the
-// one of that name, or the highest for no name.
+// phase of that name or, if the name is empty, the highest phase.
 func Template(profile load.Profile, name string) (load.Phase, error) {
 	best, height := -1, 0.0
 	var names []string
@@ -50,7 +51,7 @@ func Template(profile load.Profile, name string) (load.Phase, error) {
 	return load.Phase{}, fmt.Errorf("the load has no phase with a rate or users")
 }
 
-// Height is the most that a phase asks for: arrivals per second, or users.
+// Height returns the highest load of a phase, in arrivals per second or in users.
 func Height(p load.Phase) float64 {
 	high := max(p.Rate, float64(p.Users))
 	if p.RateTo != nil {
@@ -65,7 +66,7 @@ func Height(p load.Phase) float64 {
 	return high
 }
 
-// at is a phase of the given name, length and height.
+// at returns a phase of the given name, length and height.
 func (s Steady) at(name string, length time.Duration, height float64) load.Phase {
 	p := load.Phase{
 		Name: name, Duration: unit.Duration(length),
@@ -79,9 +80,9 @@ func (s Steady) at(name string, length time.Duration, height float64) load.Phase
 	return p
 }
 
-// Experiment is an experiment under a load of the given height, without its
-// faults. With a trigger, those faults come after the warm-up, as far apart as
-// they are, and what is judged begins when the recovery after them is over.
+// Experiment returns an experiment under a load of the given height, without its
+// faults. The faults of a trigger come after the warm-up, with their times relative
+// to each other. The judged phase then begins after the recovery from them.
 func (s Steady) Experiment(e experiment.Experiment, height float64, trigger []fault.Fault) experiment.Experiment {
 	e.Checks, e.AbortOn, e.Variants, e.Tail, e.Window, e.Rank, e.Faults = nil, nil, nil, 0, 0, experiment.Rank{}, nil
 	phases := []load.Phase{s.at(WarmUp, s.WarmUp, height)}
@@ -106,7 +107,7 @@ func (s Steady) Experiment(e experiment.Experiment, height float64, trigger []fa
 	return e
 }
 
-// span is from the start of the first fault to the end of the last.
+// span returns the start of the first fault and the end of the last.
 func span(faults []fault.Fault) (first, last time.Duration) {
 	first = math.MaxInt64
 	for i := range faults {
@@ -115,8 +116,8 @@ func span(faults []fault.Fault) (first, last time.Duration) {
 	return first, last
 }
 
-// Ends says whether a fault is over some time, as a trigger must be: kills and
-// restarts are over at once.
+// Ends reports whether a fault ends by itself, as a trigger must: kills and
+// restarts end at once.
 func Ends(f *fault.Fault) bool {
 	return f.Duration > 0 || f.Type == fault.Kill || f.Type == fault.Restart
 }

@@ -296,8 +296,8 @@ func (s *Sweep) FigureName(f int) string {
 }
 
 // WriteCSV writes a row for each point: its settings, and of each figure the mean
-// and the ends of its interval, in seconds, shares of 1 and per second. What is not
-// known is empty.
+// and the ends of its interval, in seconds, shares of 1 and per second. Unknown
+// figures are empty.
 func (s *Sweep) WriteCSV(w io.Writer) error {
 	out := csv.NewWriter(w)
 	var head []string

@@ -120,9 +120,9 @@ const (
 
 // A Resource is something that a load fills, and how much of it.
 type Resource struct {
-	// What is workers, cpu, machine (the processors that all share), disk (which all
-	// share, too), memory, queue, policy (calls that a breaker, a bulkhead or a rate limit turned away)
-	// or in-flight (requests that the load's own maximum dropped).
+	// What names the resource: workers, cpu, machine (the processors that all share), disk
+	// (which all share, too), memory, queue, policy (calls that a breaker, a bulkhead or a rate
+	// limit turned away) or in-flight (requests that the load's own maximum dropped).
 	What string `json:"what"`
 	// Service is whose it is, for a policy the caller; empty for what all share and
 	// the load.

@@ -97,8 +97,8 @@ type Answer struct {
 	Spans []Span `json:"spans"`
 }
 
-// Fetch answers a query. Nothing is taken away by it, so several may ask. There
-// are more spans if the answer has MaxAnswer of them.
+// Fetch answers a query. It removes nothing, so several clients may ask. If the
+// answer has MaxAnswer spans, there may be more.
 func (b *Buffer) Fetch(q Query) Answer {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -92,7 +92,7 @@ func TestEqualLoadsNeedNoBeats(t *testing.T) {
 	}
 }
 
-// What is run can be written and read again.
+// An experiment that is run can be written and read again.
 func TestBeatsSurviveWritingAndReading(t *testing.T) {
 	docs := readText(t, oneSystem+generator("slow", "betweenDelay: 5s, replicas: 3, requestCount: 2")+generator("fast", "betweenDelay: 1s"))
 	e, err := docs.Experiment()

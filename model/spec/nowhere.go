@@ -74,8 +74,8 @@ func noteChain(p *document.Draft, tree *chain.Chain, system *topology.System, pa
 	}
 }
 
-// mayLead reports whether services of a system may be able to call a URL. Which
-// addresses they have is known only when they run: a host that begins with the
+// mayLead reports whether services of a system may be able to call a URL. The
+// addresses of services are known only when they run: a host that begins with the
 // name of a service, as on a cluster, and a loopback address may be theirs.
 func mayLead(text string, names, hosts []string) bool {
 	u, err := url.Parse(text)

@@ -72,7 +72,7 @@ func isURL(path string) bool {
 	return strings.HasPrefix(path, "http://") || strings.HasPrefix(path, "https://")
 }
 
-// expandPath lists the files of a directory; any other path stands for itself.
+// expand returns the files of a directory; any other path stands for itself.
 func (r Reader) expand(path string) ([]string, error) {
 	if path == "-" || isURL(path) {
 		return []string{path}, nil

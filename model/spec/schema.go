@@ -18,7 +18,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// any JSON Schema is written as nested maps.
+// A schema is a JSON Schema as nested maps.
 type schema = map[string]any
 
 // Kinds lists the native kinds.

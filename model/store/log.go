@@ -106,8 +106,8 @@ type lag struct {
 	now, since, delay time.Duration
 }
 
-// visible is when consumers see what was published at a moment. What was there when
-// the lag began stays visible.
+// visible returns when consumers see a message that was published at a moment.
+// Messages published before the lag began stay visible.
 func (l lag) visible(published time.Duration) time.Duration {
 	if published <= l.since {
 		return published

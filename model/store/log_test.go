@@ -204,8 +204,8 @@ func TestFetchesFromPlaces(t *testing.T) {
 	wantValues(t, "a group goes on where it has committed", values(s, consume("g", 1), 8*ms), "c")
 }
 
-// Whatever comes, each group consumes every message once, and those of a partition in
-// their order.
+// With any operations, each group consumes every message once, and the messages of a
+// partition in their order.
 func TestLogsLoseNothing(t *testing.T) {
 	for seed := range uint64(100) {
 		r := rand.New(rand.NewPCG(seed, 3))

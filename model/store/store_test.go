@@ -325,9 +325,9 @@ func TestSharesAreTrueAndKeyed(t *testing.T) {
 	}
 }
 
-// Whatever comes, a store keeps its bounds: no operation ends before it began, no
-// more work than workers goes on at once, writes of one row follow one another, and
-// what a read finds is what the last write before it left.
+// With any operations, a store keeps its bounds: no operation ends before it began,
+// no more work than workers goes on at once, writes of one row follow one another,
+// and what a read finds is what the last write before it left.
 func TestStoresKeepTheirBounds(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 1))

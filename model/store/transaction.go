@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// A Transaction is what a client has begun in several messages. What it writes is its own until
-// it is committed; the rows that it has written, or locked, are kept from the writes of others
-// until its end. The zero value is ready. It belongs to one store.
+// A Transaction is a transaction that a client builds up in several messages. Only it sees its
+// writes until it is committed. Until its end, others cannot write the rows that it has written
+// or locked. The zero value is ready. It belongs to one store.
 type Transaction struct {
 	writes map[string]pending
 	// before are the writes that were replaced, so that a statement can be taken back.

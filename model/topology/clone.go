@@ -3,7 +3,8 @@ package topology
 import "slices"
 
 // Clone copies a system down to the calls and the work of its steps, so that these
-// may be changed in place. What calls and work point to is shared.
+// may be changed in place. The copy shares the values to which calls and work
+// point.
 func (s System) Clone() System {
 	s.Services = slices.Clone(s.Services)
 	for i := range s.Services {

@@ -20,7 +20,7 @@ const (
 	Tree Shape = "tree"
 	// Star: the first service calls all others at once.
 	Star Shape = "star"
-	// Random: calls go at random from earlier services to later ones.
+	// Random: randomly drawn calls go from earlier services to later ones.
 	Random Shape = "random"
 )
 
@@ -71,7 +71,8 @@ func Generate(shape Shape, services, calls int, seed uint64) (*System, error) {
 	return s, nil
 }
 
-// callAtOnce lets a service call those from first to before last in parallel.
+// callAtOnce makes a service call the services from first up to, but without, last
+// in parallel.
 func (s *System) callAtOnce(from, first, last int) {
 	var steps []Step
 	for to := first; to < last; to++ {
@@ -109,7 +110,7 @@ func (s *System) callAtRandom(calls int, key dist.Key) error {
 	for draw := 0; len(known) < calls; draw++ {
 		k := key.With("pair").WithInt(draw)
 		a, b := k.With("a").IntN(n), k.With("b").IntN(n)
-		// A draw that is taken already moves on to the next pair, so that dense
+		// If a drawn pair has a call already, take the next pair, so that dense
 		// graphs are filled, too.
 		for !add(min(a, b), max(a, b)) {
 			if b++; b == n {

@@ -61,8 +61,8 @@ func walk(steps []Step, yield func(*Call) bool) bool {
 	return true
 }
 
-// Callers lists the services that call a service, in the order of the file. Calls of
-// chains are not known to it.
+// Callers lists the services that call a service, in the order of the file. It does
+// not know calls of chains.
 func (s *System) Callers(service string) (names []string) {
 	for i := range s.Services {
 		if slices.Contains(s.Services[i].Calls(), service) {
@@ -72,8 +72,8 @@ func (s *System) Callers(service string) (names []string) {
 	return names
 }
 
-// Edges lists the calls between endpoints in the order of the file. Calls to
-// services that are not there are left out.
+// Edges lists the calls between endpoints in the order of the file. It omits calls
+// of services that do not exist.
 func (s *System) Edges() []Edge {
 	byName := map[string]*Service{}
 	for i := range s.Services {
@@ -107,8 +107,9 @@ func (s *System) Edges() []Edge {
 	return edges
 }
 
-// Entries lists the services that requests arrive at: those named by Entry, or
-// those that nobody calls, or else the first; never data stores.
+// Entries lists the services at which requests arrive: the services in Entry or, if
+// it is empty, those that no service calls or, if there are none, the first. It
+// never lists data stores.
 func (s *System) Entries() []string {
 	if len(s.Entry) > 0 {
 		return s.Entry
@@ -131,9 +132,9 @@ func (s *System) Entries() []string {
 	return names
 }
 
-// Executions returns how often each place works for one request to the given
-// one, on average, itself included. Places that are never reached are absent.
-// The system must have no endless cycle.
+// Executions returns how often each endpoint works, on average, for one request to
+// the given endpoint, which counts, too. Endpoints that the request never reaches
+// are absent. The system must have no endless cycle.
 func (s *System) Executions(entry EndpointRef) map[EndpointRef]float64 {
 	out := map[EndpointRef][]Edge{}
 	for _, e := range s.Edges() {
@@ -147,8 +148,8 @@ func (s *System) Executions(entry EndpointRef) map[EndpointRef]float64 {
 	}
 	total := map[EndpointRef]float64{entry: 1}
 	wave := map[EndpointRef]float64{entry: 1}
-	// Each wave is one hop further away. A cycle's waves shrink; stop where they
-	// no longer count.
+	// Each wave is one hop further away. A cycle's waves shrink; stop when they are
+	// negligible.
 	for range 10000 {
 		next := map[EndpointRef]float64{}
 		sum := 0.0
@@ -171,8 +172,8 @@ func (s *System) Executions(entry EndpointRef) map[EndpointRef]float64 {
 	return total
 }
 
-// checkCycles refuses cycles of calls that on average make at least as many
-// calls as they take, because such a request would never end.
+// checkCycles refuses cycles of calls in which each round makes, on average, at
+// least as many calls as the round before, because a request would never end.
 func (s *System) checkCycles(problems *problem.List) {
 	edges := s.Edges()
 	out := map[EndpointRef][]Edge{}
@@ -201,8 +202,9 @@ func (s *System) checkCycles(problems *problem.List) {
 	}
 }
 
-// components returns the strongly connected components that have a cycle, by
-// Tarjan's algorithm with its own stack, so that deep graphs are not problem.
+// components returns the strongly connected components that have a cycle. It is
+// Tarjan's algorithm with a stack of its own, because recursion would limit the
+// depth of graphs.
 func components(places []EndpointRef, out map[EndpointRef][]Edge) [][]EndpointRef {
 	type state struct {
 		index, low int

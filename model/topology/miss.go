@@ -6,7 +6,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
-// checkMisses names the mistakes in calls that are made if a look-up has missed.
+// checkMisses reports mistakes in calls that follow a look-up that missed.
 func checkMisses(problems *problem.List, steps []Step, byName map[string]*Service) {
 	for i := range steps {
 		if c := steps[i].Call; c != nil {

@@ -3,8 +3,8 @@ package topology
 import "strings"
 
 // PathNames lists the names in braces of a path or a text, in order, each once:
-// /users/{id} has id. A name has letters, digits, _ and -, and begins with a
-// letter or _, so that the braces of JSON are none.
+// /users/{id} has id. A name has letters, digits, _ and -, and begins with a letter
+// or _, so that braces of JSON do not count.
 func PathNames(text string) (names []string) {
 	seen := map[string]bool{}
 	ExpandPath(text, func(name string) string {
@@ -46,15 +46,15 @@ func inName(c byte, further bool) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '_' || further && (c >= '0' && c <= '9' || c == '-')
 }
 
-// MatchPath reports whether a request's path fits an endpoint's, in which a
-// segment in braces takes any text but none at all.
+// MatchPath reports whether a request's path fits an endpoint's, in which a segment
+// in braces stands for any text that is not empty.
 func MatchPath(pattern, path string) bool {
 	_, ok := PathValue(pattern, path, "")
 	return ok
 }
 
-// PathValue returns the text that a request's path has where the endpoint's has
-// the name in braces, and whether the two fit.
+// PathValue returns the text in a request's path at the place of the name in braces
+// in the endpoint's path, and whether the two paths fit.
 func PathValue(pattern, path, name string) (value string, fits bool) {
 	for {
 		want, patternLeft, more := strings.Cut(pattern, "/")

@@ -9,12 +9,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// A Probe is a health check of each replica of a service, in the terms of a
+// A Probe is a health check of each replica of a service, with the fields of a
 // probe of Kubernetes. A zero field means its default.
 type Probe struct {
-	// Path is asked with GET at the service's port, where faults act and workers
-	// are needed, and has to answer 200 to 399. Empty means that the replica's
-	// control port is asked, on which no fault acts.
+	// Path is requested with GET at the service's port, where faults act and a
+	// request needs a worker. The check succeeds with a status from 200 to 399.
+	// Empty means a check at the replica's control port, on which no fault acts.
 	Path string `json:"path,omitempty"`
 	// Period is the time from one check to the next.
 	Period unit.Duration `json:"period,omitzero"`
@@ -28,8 +28,8 @@ type Probe struct {
 	SuccessThreshold int `json:"successThreshold,omitempty"`
 }
 
-// Defaults of probes. A readiness probe is made with these for every service,
-// and a liveness probe where a target restarts what hangs.
+// Defaults of probes. Every service gets a readiness probe with them, and also a
+// liveness probe on targets that restart replicas that hang.
 const (
 	DefaultReadinessPeriod  = 5 * time.Second
 	DefaultLivenessPeriod   = 10 * time.Second
@@ -44,10 +44,10 @@ const (
 	MaxProbeThreshold = 1000
 )
 
-// ReadinessProbe is the readiness probe of the service with its defaults.
+// ReadinessProbe returns the readiness probe of the service with its defaults.
 func (s *Service) ReadinessProbe() Probe { return s.Readiness.withDefaults(DefaultReadinessPeriod) }
 
-// LivenessProbe is the liveness probe of the service with its defaults.
+// LivenessProbe returns the liveness probe of the service with its defaults.
 func (s *Service) LivenessProbe() Probe { return s.Liveness.withDefaults(DefaultLivenessPeriod) }
 
 // withDefaults returns the probe with every field set but Path; it may be nil.
@@ -61,8 +61,8 @@ func (p *Probe) withDefaults(period time.Duration) Probe {
 	}
 }
 
-// validate names what the probe of Kubernetes would not take: periods and
-// timeouts are whole seconds there.
+// validate reports values that a probe of Kubernetes would not accept: its periods
+// and timeouts are whole seconds.
 func (p *Probe) validate(liveness bool) (problems problem.List) {
 	if p.Path != "" && (!strings.HasPrefix(p.Path, "/") || strings.ContainsAny(p.Path, " \t\r\n{}#")) {
 		problems.AddHint("path", "begin it with / and leave out spaces, # and braces", "path %q cannot be asked", p.Path)

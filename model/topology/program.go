@@ -16,11 +16,11 @@ import (
 const DefaultPort = 8080
 
 // ObeysContract reports whether the program of the service obeys the service contract.
-// One at a URL or of an image need not: it takes no orders, tells no figures, and makes
-// no spans.
+// A program at a URL or of an image need not: this project neither controls it nor
+// reads figures or spans from it.
 func (s *Service) ObeysContract() bool { return s.URL == "" && s.Image == "" }
 
-// Address is the host:port of a service that has a URL, in lower case.
+// Address returns the host:port of a service that has a URL, in lower case.
 func (s *Service) Address() string {
 	u, err := url.Parse(s.URL)
 	if err != nil {
@@ -33,8 +33,9 @@ func (s *Service) Address() string {
 	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
-// RequestPath is what is asked for at the address of the service to reach one of its
-// paths: the same, after the prefix that its URL has. The URL itself is at "/" and "".
+// RequestPath returns the path of a request, at the service's address, for one of the
+// service's paths: the same path, after the prefix of its URL. The paths "/" and ""
+// stand for the URL itself.
 func (s *Service) RequestPath(path string) string {
 	if s.URL == "" {
 		return path
@@ -49,7 +50,8 @@ func (s *Service) RequestPath(path string) string {
 	return strings.TrimSuffix(u.EscapedPath(), "/") + path
 }
 
-// ServingPort is where the program of a service with an image listens.
+// ServingPort returns the port on which the program of a service with an image
+// listens.
 func (s *Service) ServingPort() int {
 	if s.Port != 0 {
 		return s.Port
@@ -57,21 +59,21 @@ func (s *Service) ServingPort() int {
 	return DefaultPort
 }
 
-// HasEndpoint reports whether requests of a method and path may be meant for the
-// service. A program that is not of this project may have any path, unless the file
-// lists its endpoints.
+// HasEndpoint reports whether the service may answer requests of a method and path.
+// A program that is not of this project may have any path, unless the file lists
+// its endpoints.
 func (s *Service) HasEndpoint(method, path string) bool {
 	return s.Endpoint(method, path) != nil || !s.ObeysContract() && !s.listsEndpoints()
 }
 
-// listsEndpoints reports whether the file says more of the endpoints than that there
-// is one at "/".
+// listsEndpoints reports whether the file describes endpoints other than a plain one
+// at "/".
 func (s *Service) listsEndpoints() bool {
 	return len(s.Endpoints) > 1 || len(s.Endpoints) == 1 && (s.Endpoints[0].Path != DefaultPath || s.Endpoints[0].Method != "")
 }
 
-// checkProgram names the mistakes in what a service says of a program that is not of
-// this project, and refuses what that program would not do.
+// checkProgram reports mistakes in the settings of a program that is not of this
+// project, and settings that such a program does not obey.
 func (s *Service) checkProgram(problems *problem.List) {
 	s.checkImage(problems)
 	if s.ObeysContract() {
@@ -108,11 +110,11 @@ func (s *Service) checkProgram(problems *problem.List) {
 	}
 }
 
-// lastField is the name of the field that a path leads to.
+// lastField returns the name of the field at a path.
 func lastField(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
 
-// checkURL wants an address that everybody on the target can dial, and refuses what
-// only a target that starts the program could do.
+// checkURL refuses an address that not everybody on the target can dial, and
+// settings that need a target that starts the program.
 func (s *Service) checkURL(problems *problem.List) {
 	const example = "write one such as http://127.0.0.1:9000, or http://10.0.0.5:9000/api"
 	u, err := url.Parse(s.URL)
@@ -145,8 +147,8 @@ func (s *Service) checkURL(problems *problem.List) {
 	refuse("resources", s.Resources != nil, "nothing is started for it")
 }
 
-// checkImage checks the fields of a service with an image, and refuses those that only
-// such a service has.
+// checkImage checks the fields of a service with an image. For a service without one,
+// it refuses those fields.
 func (s *Service) checkImage(problems *problem.List) {
 	if s.Image == "" {
 		for _, f := range []struct {
@@ -179,8 +181,8 @@ func (s *Service) checkImage(problems *problem.List) {
 	}
 }
 
-// ReachedFromPods says that a URL of a service leads nowhere, or elsewhere, from the pods of a
-// cluster; nil means that it may lead to its server.
+// ReachedFromPods returns an error if the URL of a service leads nowhere, or to another
+// server, from the pods of a cluster. It returns nil if the URL may lead to its server.
 func (s *Service) ReachedFromPods() error {
 	host, _, _ := net.SplitHostPort(s.Address())
 	ip := net.ParseIP(host)

@@ -12,24 +12,25 @@ import (
 // RuntimeName names the program that serves a service; empty means Agent.
 type RuntimeName string
 
-// Agent is the runtime that this project's own services have.
+// Agent is the runtime of this project's own services.
 const Agent RuntimeName = "agent"
 
 // A Runtime is a program that obeys the service contract.
 type Runtime struct {
 	Name RuntimeName
-	// Language and Framework are what it is written with.
+	// Language and Framework are the ones in which the program is written.
 	Language, Framework string
-	// Level is how much of the contract it obeys: 2 has all but policies and
-	// workers, 3 all. See docs/service.md.
+	// Level is how much of the contract the program obeys: 2 means all but policies
+	// and workers, 3 means all. See docs/service.md.
 	Level int
-	// OneThread says that a replica answers nobody while it works on its processor.
+	// OneThread says that a replica answers no other request while it uses its
+	// processor.
 	OneThread bool
 	// OneProcessor says that a replica uses no more than one processor.
 	OneProcessor bool
 }
 
-// Runtimes lists the runtimes there are, the agent first.
+// Runtimes lists all runtimes, the agent first.
 func Runtimes() []Runtime {
 	return []Runtime{
 		{Agent, "go", "net/http", 3, false, false},
@@ -64,9 +65,9 @@ func (s *Service) Foreign() (Runtime, bool) {
 	return r, ok && r.Name != Agent
 }
 
-// Badge is what a drawing says of a service beside its name: url or image if its
-// program is not of this project, its runtime if that is not the agent, or its kind;
-// empty for an ordinary service.
+// Badge returns the word that a drawing shows beside the name of a service: url or
+// image if its program is not of this project, its runtime if that is not the agent,
+// or its kind; empty for an ordinary service.
 func (s *Service) Badge() string {
 	switch {
 	case s.URL != "":
@@ -93,7 +94,7 @@ func (s *System) Foreign() (names []string) {
 	return names
 }
 
-// frameworks are the names under which files of MicroSim know a runtime's framework.
+// frameworks returns the names of a runtime's framework in files of MicroSim.
 func (r Runtime) frameworks() []string {
 	if r.Name == Agent {
 		return []string{r.Framework, "gorilla"} // gorilla/mux routes for net/http
@@ -101,10 +102,11 @@ func (r Runtime) frameworks() []string {
 	return []string{r.Framework}
 }
 
-// TakeFrameworks gives each service the runtime that its language and framework
-// name: express to those of node and express. A service that has a runtime keeps it,
-// and one without either label stays the agent's. The error names every service whose
-// labels no runtime has; it is an error, too, if there are no labels.
+// TakeFrameworks gives each service the runtime that its language and framework name:
+// express to a service with node and express. A service that has a runtime keeps it,
+// and a service with neither label stays with the agent. The error names every
+// service whose labels fit no runtime. It is also an error if no service without a
+// runtime has labels.
 func (s *System) TakeFrameworks() error {
 	system := *s
 	system.Services = slices.Clone(s.Services)
@@ -135,7 +137,7 @@ func (s *System) TakeFrameworks() error {
 	return nil
 }
 
-// frameworkNames lists what labels may say.
+// frameworkNames lists the labels that name a runtime.
 func frameworkNames() string {
 	var names []string
 	for _, r := range Runtimes() {
@@ -146,7 +148,8 @@ func frameworkNames() string {
 	return strings.Join(names, ", ")
 }
 
-// checkRuntime refuses runtimes that there are not, and what a runtime cannot do.
+// checkRuntime refuses unknown runtimes, and settings that a runtime does not
+// support.
 func (s *Service) checkRuntime(problems *problem.List) {
 	r, ok := LookupRuntime(s.Runtime)
 	if !ok {
@@ -184,7 +187,8 @@ func (s *Service) checkRuntime(problems *problem.List) {
 	}
 }
 
-// lastName is what a path ends with, in words if it is about names in braces.
+// lastName returns the last name of a path, in words if the path is about names in
+// braces.
 func lastName(path string) string {
 	switch name := path[strings.LastIndexByte(path, '.')+1:]; name {
 	case "path", "endpoint", "body":

@@ -13,7 +13,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// Engine says what answers the operations of a data store.
+// Engine says which program answers the operations of a data store.
 type Engine string
 
 // The engines.
@@ -25,11 +25,12 @@ const (
 	Real Engine = "real"
 )
 
-// A Store describes a data store: what answers, what it holds, how fast it is, and
-// the driver by which each replica of its callers reaches it. A zero field means
-// its default; see Service.StoreSettings.
+// A Store describes a data store: its engine, its items, its speed, and the driver
+// by which each replica of its callers reaches it. A zero field means its default;
+// see Service.StoreSettings.
 type Store struct {
-	// Reads is how many look-ups a call makes that does not say its own operations.
+	// Reads is how many items a call looks up if the call has no reads, writes or
+	// query of its own.
 	Reads int `json:"reads,omitempty"`
 	// Writes is how many writes such a call makes, after its reads.
 	Writes int `json:"writes,omitempty"`
@@ -37,13 +38,14 @@ type Store struct {
 	Engine Engine `json:"engine,omitempty"`
 	// Address is the host:port of a real server; empty starts one that is installed.
 	Address string `json:"address,omitempty"`
-	// Image is that of a real server on clusters, in place of the official one of the kind.
+	// Image is the image of a real server on clusters, in place of the official image of
+	// the kind.
 	Image string `json:"image,omitempty"`
-	// Items is how many items there are at the beginning, item:0 and on. Each
-	// operation draws one of them; of Kafka, they are the keys of messages.
+	// Items is how many items there are at the beginning: item:0, item:1 and so on.
+	// Each operation draws one of them; of Kafka, they are the keys of messages.
 	Items int `json:"items,omitempty"`
-	// Latency is how long the embedded store works on an operation, beside what
-	// the machine takes.
+	// Latency is how long the embedded store works on an operation, in addition to
+	// the time that the machine takes.
 	Latency dist.Delay `json:"latency,omitzero"`
 	// WriteLatency takes the place of Latency for writes and transactions.
 	WriteLatency dist.Delay `json:"writeLatency,omitzero"`
@@ -53,33 +55,33 @@ type Store struct {
 	// LockTimeout bounds the wait for a row that another operation has locked; 0
 	// means the default of the kind.
 	LockTimeout unit.Duration `json:"lockTimeout,omitzero"`
-	// Space bounds the bytes that writes may add; 0 means without bound.
+	// Space bounds the bytes that writes may add; 0 means no bound.
 	Space unit.Size `json:"space,omitzero"`
-	// Partitions is how many partitions the topic of a Kafka has. A group of
-	// consumers takes messages of one partition in order, by one consumer.
+	// Partitions is how many partitions the topic of a Kafka has. One consumer of a
+	// group takes the messages of a partition, in order.
 	Partitions int `json:"partitions,omitempty"`
-	// Retention bounds the bytes of the messages that a partition keeps; the
-	// oldest go first, consumed or not.
+	// Retention bounds the bytes of the messages that a partition keeps; the oldest
+	// are removed first, consumed or not.
 	Retention unit.Size `json:"retention,omitzero"`
 	// Pool bounds the connections that one replica of a caller keeps to the store.
 	Pool Pool `json:"pool,omitzero"`
 	// Timeout is how long the driver waits for the answer to one operation.
 	Timeout unit.Duration `json:"timeout,omitzero"`
-	// Retries is how often the driver itself sends an operation again. Drivers do
-	// that by default; here 0 means never, so that failures are seen.
+	// Retries is how often the driver itself sends a failed operation again. Real
+	// drivers do so by default; here 0 means never, so that failures are visible.
 	Retries int `json:"retries,omitempty"`
 }
 
-// A Pool is that of a driver.
+// A Pool is the connection pool of a driver.
 type Pool struct {
 	// Size is how many connections there may be at once.
 	Size int `json:"size,omitempty"`
-	// Wait is how long an operation waits for one that is free. One that gets none
-	// ends as rejected.
+	// Wait is how long an operation waits for a free connection. An operation that
+	// gets none ends as rejected.
 	Wait unit.Duration `json:"wait,omitzero"`
 }
 
-// Operation is one thing that a store is asked to do.
+// Operation names one kind of operation of a data store.
 type Operation string
 
 // The operations.
@@ -111,7 +113,8 @@ func Operations() []Operation {
 	return []Operation{OpRead, OpWrite, OpRange, OpTransaction, OpPublish, OpConsume}
 }
 
-// Operations lists those of a kind of store; none for a kind that is none.
+// Operations lists the operations of a kind of store; none for a kind that is not a
+// store.
 func (k Kind) Operations() []Operation {
 	switch {
 	case k == Kafka:
@@ -125,7 +128,7 @@ func (k Kind) Operations() []Operation {
 	}
 }
 
-// Writes reports whether the operation stores something that it brings.
+// Writes reports whether the operation stores data.
 func (o Operation) Writes() bool { return o == OpWrite || o == OpTransaction || o == OpPublish }
 
 // Defaults of stores.
@@ -156,7 +159,7 @@ const (
 	MaxMessage = 900_000
 )
 
-// kindDefaults are the defaults that the servers of a kind themselves have.
+// kindDefaults are the defaults of the real servers of a kind.
 type kindDefaults struct {
 	connections int
 	// lock is innodb_lock_wait_timeout of MySQL; PostgreSQL's lock_timeout and
@@ -181,7 +184,7 @@ func (k Kind) defaults() kindDefaults {
 	}
 }
 
-// StoreSettings are those of a data store, with its defaults.
+// StoreSettings returns the settings of a data store with their defaults.
 func (s *Service) StoreSettings() Store {
 	var t Store
 	if s.Store != nil {
@@ -205,8 +208,8 @@ func (s *Service) StoreSettings() Store {
 	return t
 }
 
-// Operations are what a call asks a store to do, in order; none for a call of
-// another service.
+// Operations returns the operations of a call of a store, in order; none for a call
+// of another service.
 func (c *Call) Operations() []Operation {
 	list := make([]Operation, 0, c.Reads+c.Writes+len(c.Query))
 	for range c.Reads {
@@ -218,9 +221,9 @@ func (c *Call) Operations() []Operation {
 	return append(list, c.Query...)
 }
 
-// WithOperations completes a call of a store: one that does not say what it asks
-// for asks for what the store says, or else for one read, of Kafka one publish. A call of another
-// service stays as it is.
+// WithOperations completes a call of a store. A call without operations gets the reads and
+// writes of the store or, if that has none, one read (one publish if the store is Kafka). A
+// call of another service stays as it is.
 func (c Call) WithOperations(callee *Service) Call {
 	if !callee.Kind.IsStore() || c.Reads > 0 || c.Writes > 0 || len(c.Query) > 0 {
 		return c
@@ -266,7 +269,7 @@ func kindNames() string {
 	return strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
 }
 
-// checkStore names the mistakes in what a service says as a data store.
+// checkStore reports mistakes in the store settings of a service.
 func (s *Service) checkStore(problems *problem.List) {
 	if !s.Kind.IsStore() {
 		if s.Store != nil {
@@ -351,7 +354,7 @@ func (t *Store) validate(s *Service) (problems problem.List) {
 	return problems
 }
 
-// checkReal refuses what a real server decides by itself.
+// checkReal refuses settings that a real server decides by itself.
 func (t *Store) checkReal(problems *problem.List, s *Service) {
 	host, port, ok := strings.Cut(t.Address, ":")
 	if t.Address != "" && (!ok || host == "" || port == "" || strings.ContainsAny(t.Address, " /@?#")) {
@@ -376,8 +379,8 @@ func (t *Store) checkReal(problems *problem.List, s *Service) {
 	}
 }
 
-// checkLog refuses the settings of a log for a store that has none, and those of items
-// for one that has.
+// checkLog refuses the settings of a log for a store without a log, and the settings
+// of items for a store with a log.
 func (t *Store) checkLog(problems *problem.List, s *Service) {
 	if s.Kind != Kafka {
 		for _, f := range []struct {
@@ -410,8 +413,7 @@ func (k Kind) HasRowLocks() bool { return k == MySQL || k == Postgres || k == Mo
 // over which the driver sends one after another without waiting for answers.
 func (k Kind) SharesConnections() bool { return k == Kafka }
 
-// checkOperations names the mistakes in what a call asks a store for; callee may
-// be nil.
+// checkOperations reports mistakes in the operations of a call; callee may be nil.
 func (c *Call) checkOperations(problems *problem.List, callee *Service) {
 	checkRange(problems, "reads", float64(c.Reads), 0, MaxStoreOps)
 	checkRange(problems, "writes", float64(c.Writes), 0, MaxStoreOps)
@@ -445,7 +447,7 @@ func (c *Call) checkOperations(problems *problem.List, callee *Service) {
 	}
 }
 
-// checkMessages refuses what a call cannot ask of Kafka.
+// checkMessages refuses operations that Kafka does not have.
 func (c *Call) checkMessages(problems *problem.List) {
 	for _, f := range []struct {
 		path, hint string
@@ -485,8 +487,8 @@ func (o Operation) plural() string {
 	return string(o) + "s"
 }
 
-// DescribeOperations says in words what a call asks a store for, such as "2 reads,
-// 1 write".
+// DescribeOperations returns the operations of a call in words, such as "2 reads, 1
+// write".
 func DescribeOperations(ops []Operation) string {
 	var parts []string
 	for _, o := range Operations() {

@@ -13,11 +13,11 @@ import (
 type System struct {
 	// Name is a DNS label; every object made for the system carries it.
 	Name string `json:"name"`
-	// Namespace is the Kubernetes namespace the system asks for; empty means
-	// the one of the command line, or one named after the system.
+	// Namespace is the Kubernetes namespace of the system; empty means the
+	// namespace of the command line, or else one named after the system.
 	Namespace string `json:"namespace,omitempty"`
-	// Entry names the services that requests from outside arrive at. Empty
-	// means those that no other service calls.
+	// Entry names the services at which requests from outside arrive. Empty means
+	// the services that no other service calls.
 	Entry []string `json:"entry,omitempty"`
 	// AllowHosts are hosts outside the system that chains may name by URL.
 	AllowHosts []string  `json:"allowHosts,omitempty"`
@@ -58,17 +58,16 @@ type Service struct {
 	// Runtime is the program that serves the service, such as express; empty means
 	// the agent.
 	Runtime RuntimeName `json:"runtime,omitempty"`
-	// URL is where a program answers that is not of this project, such as
+	// URL is the address of a program that is not of this project, such as
 	// http://127.0.0.1:9000 or, with a prefix for the paths of all calls,
-	// http://10.0.0.5:9000/api. Nothing is started or stopped for the service.
+	// http://10.0.0.5:9000/api. This project neither starts nor stops that program.
 	URL string `json:"url,omitempty"`
-	// Image is an image whose own program serves, on clusters.
+	// Image is a container image whose own program serves, on clusters only.
 	Image string `json:"image,omitempty"`
-	// Port is where the program of the image listens, which it is told in PORT; 0
-	// means 8080.
+	// Port is the port on which the program of the image listens, which gets it in
+	// the environment variable PORT; 0 means 8080.
 	Port int `json:"port,omitempty"`
-	// Command and Args take the place of the entry point and the arguments of the
-	// image; without them it has its own.
+	// Command and Args replace the entry point and the arguments of the image.
 	Command []string `json:"command,omitempty"`
 	Args    []string `json:"args,omitempty"`
 	// Env are environment variables of the image's program.
@@ -78,29 +77,32 @@ type Service struct {
 	Language  string `json:"language,omitempty"`
 	Framework string `json:"framework,omitempty"`
 	Replicas  int    `json:"replicas"`
-	// Workers is how many requests a replica works on at once; 0 means without
-	// bound. With a bound each connection carries one request, as with
-	// synchronous workers.
+	// Workers is how many requests a replica works on at once; 0 means no bound.
+	// With a bound each connection carries one request, as with synchronous
+	// workers.
 	Workers int `json:"workers,omitempty"`
 	// Backlog is how many connections wait for a worker in the accept queue;
 	// beyond it clients see connection errors. 0 means the system's default.
 	Backlog int `json:"backlog,omitempty"`
-	// OnCancel says what becomes of a request whose client has left; empty means
-	// Finish.
+	// OnCancel says what a replica does with a request whose client has left; empty
+	// means finish.
 	OnCancel OnCancel `json:"onCancel,omitempty"`
-	// Shed turns requests away that would wait too long for a worker. With it,
-	// connections are accepted at once and requests wait inside the service.
+	// Shed answers 503 at once to requests that would wait too long for a worker.
+	// With it, connections are accepted at once and requests wait inside the
+	// service.
 	Shed *Shed `json:"shed,omitempty"`
-	// Readiness is the check whose failure keeps calls away from a replica; nil
-	// means one with the defaults.
+	// Readiness is the check whose failure keeps calls away from a replica; without
+	// it, the check has the defaults.
 	Readiness *Probe `json:"readiness,omitempty"`
-	// Liveness is the check whose failure restarts a replica. Nil means one with
-	// the defaults for processes on this machine, and none on a cluster.
+	// Liveness is the check whose failure restarts a replica. Without it, processes
+	// on this machine have a check with the defaults, and pods of a cluster have
+	// none.
 	Liveness *Probe `json:"liveness,omitempty"`
-	// Memory is held for the life of the service.
+	// Memory is allocated for the whole life of each replica.
 	Memory    unit.Size  `json:"memory,omitzero"`
 	Resources *Resources `json:"resources,omitempty"`
-	// Store says what a data store holds, how fast it is, and how it is reached.
+	// Store has the settings of a data store: its items, its speed, and how callers
+	// reach it.
 	Store     *Store     `json:"store,omitempty"`
 	Endpoints []Endpoint `json:"endpoints"`
 }
@@ -110,26 +112,26 @@ type OnCancel string
 
 // Ways for a service to treat abandoned requests.
 const (
-	// Finish works on, as servers do that do not look at their connections.
+	// Finish continues the work, as servers do that do not watch their connections.
 	Finish OnCancel = "finish"
-	// Stop breaks the work off, and the calls that it made.
+	// Stop ends the work, and the calls that it made.
 	Stop OnCancel = "stop"
 )
 
-// Shed bounds how requests wait for a worker inside a service. Those turned away
-// are answered 503 at once.
+// Shed bounds how requests wait for a worker inside a service. A request beyond the
+// bounds is answered 503 at once.
 type Shed struct {
-	// Queue is how many requests wait; 0 means that none does.
+	// Queue is how many requests may wait; 0 means none.
 	Queue int `json:"queue,omitempty"`
-	// LIFO lets the newest request work next. Under overload it is the one
-	// whose client is most likely still there.
+	// LIFO gives the next free worker to the newest request. Under overload its
+	// client is the most likely to be still there.
 	LIFO bool `json:"lifo,omitempty"`
-	// Deadline turns requests away whose time is over while they wait.
+	// Deadline answers 503 to requests whose deadline passes while they wait.
 	Deadline bool `json:"deadline,omitempty"`
 }
 
-// Resources are what a container asks for and what it is limited to. A zero
-// field means that nothing is asked for.
+// Resources are the requests and limits of a container. A zero field means that it
+// has none.
 type Resources struct {
 	CPURequest    unit.Cores `json:"cpuRequest,omitzero"`
 	CPULimit      unit.Cores `json:"cpuLimit,omitzero"`
@@ -141,13 +143,13 @@ type Resources struct {
 type Endpoint struct {
 	// Method is an HTTP method; empty means any.
 	Method string `json:"method,omitempty"`
-	// Path starts with a slash and is matched as a whole. A segment in braces,
-	// as in /users/{id}, takes any text, which calls can pass on; a path without
-	// braces comes before those with.
+	// Path starts with a slash and is matched as a whole. A segment in braces, as
+	// in /users/{id}, matches any text, which calls can pass on. A path without
+	// braces is tried before paths with braces.
 	Path string `json:"path"`
-	// Require turns requests away that lack a header.
+	// Require answers requests that lack a header with an error status.
 	Require *Require `json:"require,omitempty"`
-	// Steps are done in order, each when the one before has ended.
+	// Steps are done in order, each after the end of the one before.
 	Steps    []Step   `json:"steps,omitempty"`
 	Response Response `json:"response"`
 	// ErrorRate is the share of requests, 0 to 1, answered with ErrorStatus
@@ -161,17 +163,18 @@ type Endpoint struct {
 // Require is a header that requests must have.
 type Require struct {
 	Header string `json:"header"`
-	// Status is what requests without it are answered with; 0 means 401.
+	// Status is the HTTP status for requests without the header; 0 means 401.
 	Status int `json:"status,omitempty"`
 }
 
-// Response is what a request gets when all went well.
+// Response is the answer to a request if no step failed.
 type Response struct {
 	Status int `json:"status"`
-	// Body is the text answered, in place of one of a size. {name} in it stands,
-	// as JSON, for the last answer of the service of that name that the endpoint
-	// calls (null if there is none), or else for what the request has under the
-	// name: a segment of its path, or a top-level field of its body.
+	// Body is the text of the answer, in place of one with a size. In it, {name}
+	// stands, as JSON, for the last answer of the service of that name, if the
+	// endpoint calls it (null if there is no answer). Otherwise it stands for a
+	// value of the request: a segment of its path, or a top-level field of its
+	// body.
 	Body string `json:"body,omitempty"`
 	// Size is the exact number of bytes of the body. A body of 15 bytes or more
 	// is a JSON object whose payload is padded; 0 means an empty payload.
@@ -187,12 +190,13 @@ type Step struct {
 
 // Work is what a service does itself, in the order of the fields.
 type Work struct {
-	// Sleep waits without using anything.
+	// Sleep waits without using a resource.
 	Sleep dist.Delay `json:"sleep,omitzero"`
-	// CPU keeps one processor busy for as long.
+	// CPU keeps one processor busy for this time.
 	CPU dist.Delay `json:"cpu,omitzero"`
-	// CPUUnits is a fixed amount of arithmetic: 32 768 square roots of random
-	// numbers a unit, drawn as VECROsim draws them, so that a unit costs as much.
+	// CPUUnits is a fixed amount of arithmetic: a unit is 32 768 square roots of
+	// random numbers, which are drawn as VECROsim draws them, so that a unit costs
+	// as much as there.
 	CPUUnits float64 `json:"cpuUnits,omitempty"`
 	// IO is written to a temporary file, synced every 512 KiB and at the end,
 	// and removed.
@@ -205,38 +209,41 @@ type Work struct {
 type Call struct {
 	To string `json:"to"`
 	// Endpoint is the path called; empty means the callee's first endpoint. A
-	// segment in braces, as in /users/{user_id}, is filled in from the request
-	// that makes the call: from its path, or a top-level field of its JSON body.
+	// segment in braces, as in /users/{user_id}, gets its value from the request
+	// that makes the call: from its path, or from a top-level field of its JSON
+	// body.
 	Endpoint string `json:"endpoint,omitempty"`
 	// Method is the HTTP method; empty means that of the endpoint, or GET.
 	Method string `json:"method,omitempty"`
 	// Probability is how likely the call is made, 0 to 1.
 	Probability unit.Share `json:"probability"`
-	// Count is how many times it is made, one after another.
+	// Count is how many times the call is made, one after another.
 	Count int `json:"count"`
 	// Reads is how many items a call of a data store looks up, one after another. A
-	// call without reads, writes and query asks for what the store says.
+	// call without reads, writes and query takes the reads and writes of the store.
 	Reads int `json:"reads,omitempty"`
-	// Writes is how many items it writes then.
+	// Writes is how many items the call writes after its reads.
 	Writes int `json:"writes,omitempty"`
-	// Query are operations that it does after those: read, write, range or
-	// transaction.
+	// Query are further operations, after the reads and writes: read, write, range
+	// or transaction, or of Kafka publish or consume.
 	Query []Operation `json:"query,omitempty"`
 	// IfMissed names a data store whose call stands before this one. This call is
 	// then made only if that look-up found nothing, or failed and was ignored, and
 	// its operations are on the item that was looked up.
 	IfMissed string `json:"ifMissed,omitempty"`
-	// Coalesce lets the requests of one replica that miss the same item at once
-	// share this call: the first makes it, and the others wait for how it ends.
+	// Coalesce makes the requests of one replica that miss the same item at once
+	// share this call: the first makes it, and the others wait for its end.
 	Coalesce bool `json:"coalesce,omitempty"`
 	// RequestSize is the length of the body, or of each value that is written to a
 	// data store.
 	RequestSize unit.Size `json:"requestSize,omitzero"`
-	// OnError says what a failure does if no fallback replaces the answer.
+	// OnError says what a failure does if no fallback replaces the answer:
+	// propagate or ignore.
 	OnError OnError `json:"onError"`
-	// Answers say what the request is answered with, by what happened to the
-	// call: a status such as 404, else a class such as timeout, else Other. What
-	// has no entry follows OnError.
+	// Answers has the answer of the request for each kind of failure of the call.
+	// Its keys are a status such as 404, a class such as timeout, and other; a
+	// status comes before a class, and a class before other. A failure without an
+	// entry follows OnError.
 	Answers map[string]Answer `json:"answers,omitempty"`
 	// The policies of the call stand beside its other fields.
 	policy.Call
@@ -245,19 +252,19 @@ type Call struct {
 // Other is the key of Answers for all failures without an entry.
 const Other = "other"
 
-// An Answer takes the place of a request's own.
+// An Answer replaces the request's normal answer.
 type Answer struct {
 	Status int `json:"status"`
-	// Body is the text answered; empty means one that says what failed.
+	// Body is the text of the answer; empty means a text that says what failed.
 	Body string `json:"body,omitempty"`
 }
 
-// OnError says what a failed call does to the request that made it.
+// OnError says how a failed call affects the request that made it.
 type OnError string
 
 // The consequences of a failed call.
 const (
-	// Propagate answers the request with an error.
+	// Propagate answers the request with an error, too.
 	Propagate OnError = "propagate"
 	// Ignore goes on as if the call had succeeded.
 	Ignore OnError = "ignore"
@@ -329,8 +336,8 @@ func (s *System) Service(name string) *Service {
 	return nil
 }
 
-// Endpoint returns the endpoint that a request of the method and path arrives
-// at, or nil. An empty path means the first endpoint, an empty method any. Paths
+// Endpoint returns the endpoint at which a request of the method and path arrives,
+// or nil. An empty path means the first endpoint, an empty method any method. Paths
 // without names in braces come first.
 func (s *Service) Endpoint(method, path string) *Endpoint {
 	find := func(fits func(e *Endpoint) bool) *Endpoint {

@@ -13,7 +13,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// Validate names every mistake in the system. Paths are those of its JSON form.
+// Validate returns every mistake in the system. Paths are those of its JSON form.
 func (s *System) Validate() (problems problem.List) {
 	checkName(&problems, "name", s.Name)
 	if s.Namespace != "" {
@@ -107,7 +107,7 @@ func (s *Service) validate(byName map[string]*Service) (problems problem.List) {
 	return problems
 }
 
-// reservedPaths belong to the service contract.
+// reservedPaths lists the paths that belong to the service contract.
 func reservedPaths() []string { return []string{"/healthz", "/readyz", "/metrics", "/admin"} }
 
 func (e *Endpoint) validate(byName map[string]*Service) (problems problem.List) {
@@ -198,8 +198,8 @@ func (w *Work) validate() (problems problem.List) {
 	return problems
 }
 
-// validate names the mistakes in a call of a request that has the budget for all
-// that it does; 0 is without bound.
+// validate returns the mistakes in a call. The budget is the timeout of the request
+// that makes it; 0 means no bound.
 func (c *Call) validate(byName map[string]*Service, budget unit.Duration) (problems problem.List) {
 	callee := byName[c.To]
 	if callee == nil {
@@ -223,7 +223,7 @@ func (c *Call) validate(byName map[string]*Service, budget unit.Duration) (probl
 	return problems
 }
 
-// checkAnswers wants keys that can come true.
+// checkAnswers refuses keys that no failure can have.
 func (c *Call) checkAnswers(problems *problem.List) {
 	for _, key := range slices.Sorted(maps.Keys(c.Answers)) {
 		path, a := problem.Join("answers", key), c.Answers[key]
@@ -259,9 +259,9 @@ func (s *Service) endpointNames() string {
 	return strings.Join(names, ", ")
 }
 
-// checkServiceName holds a name to an RFC 1035 label, as Kubernetes does for
-// services, and refuses names that mean another host already: a call would never
-// reach the service.
+// checkServiceName refuses a name that is not an RFC 1035 label, as Kubernetes does
+// for services, and a name that already means another host, because a call would
+// never reach the service.
 func checkServiceName(problems *problem.List, name string) {
 	switch {
 	case name == "localhost" || name == "kubernetes":
@@ -273,7 +273,8 @@ func checkServiceName(problems *problem.List, name string) {
 	}
 }
 
-// checkName holds a name to an RFC 1123 label, because it becomes a host name.
+// checkName refuses a name that is not an RFC 1123 label, because it becomes a host
+// name.
 func checkName(problems *problem.List, path, name string) {
 	if name == "" {
 		problems.AddHint(path, "write one", "the name is missing")
@@ -312,7 +313,7 @@ func checkMethod(problems *problem.List, path, method string) {
 	}
 }
 
-// suggest names the service whose name is nearest, for a hint.
+// suggest returns a hint with the service whose name is nearest.
 func suggest(name string, byName map[string]*Service) string {
 	return problem.DidYouMean(name, slices.Sorted(maps.Keys(byName)), "describe it under services, or remove the name")
 }

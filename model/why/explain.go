@@ -12,7 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// What counts as trouble.
+// The limits above which a figure counts as trouble.
 const (
 	// someBad is the share of requests of a stretch from which on it is in trouble.
 	someBad = 0.02
@@ -184,7 +184,7 @@ func (x *explainer) allWell() string {
 	case t.bad() == 0:
 		return fmt.Sprintf("nothing went wrong: all %d requests ended well", t.Ended)
 	}
-	return fmt.Sprintf("no outage: %d of %d requests did not end well, never more than %g %% of those of a stretch of %s", t.bad(), t.Ended+t.Dropped, 100*someBad, seconds(x.Step))
+	return fmt.Sprintf("no outage: %d of %d requests did not end well, never more than %g%% of those of a stretch of %s", t.bad(), t.Ended+t.Dropped, 100*someBad, seconds(x.Step))
 }
 
 // A sum is what a service did in the time of trouble.
@@ -355,7 +355,7 @@ func (x *explainer) calls(s, c, depth int) bool {
 	failed := float64(sum.bad()) > someBad*float64(sum.Calls)
 	stuck := sum.Calls == 0 && own.working > 0 && calls.To >= 0 && x.sum(calls.To, x.from, x.to).working > 0
 	if !slow && !failed && !stuck {
-		// What is wrong further down shows in good answers without a part.
+		// Trouble further down shows in good answers that lack a part.
 		if calls.To < 0 || float64(sum.Degraded) <= someBad*float64(sum.Calls) {
 			return false
 		}
@@ -686,13 +686,13 @@ func (x *explainer) symptom() string {
 
 func share(n, of int64) string {
 	if of <= 0 {
-		return "0 %"
+		return "0%"
 	}
 	percents := 100 * float64(n) / float64(of)
 	if percents >= 10 {
-		return fmt.Sprintf("%.0f %%", percents)
+		return fmt.Sprintf("%.0f%%", percents)
 	}
-	return fmt.Sprintf("%.2g %%", percents)
+	return fmt.Sprintf("%.2g%%", percents)
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }

@@ -49,7 +49,7 @@ func TestStretchesEndWithTheirSeconds(t *testing.T) {
 	}
 }
 
-// Nothing is said but what the record shows.
+// An explanation says only what the record shows.
 func TestAnEmptyRecordShowsNothing(t *testing.T) {
 	if x := Explain(&Record{Step: time.Second}); x.Trouble || x.Lines[0].Text != "nothing was asked of the system" {
 		t.Errorf("it says %+v", x)

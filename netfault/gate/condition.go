@@ -34,9 +34,9 @@ type Delay struct {
 	Serial bool
 }
 
-// StopReading leaves all data where it is, in the kernel's buffers; the sender
-// blocks when they are full. What comes from conditions in front of it is held.
-// When it is taken away everything is delivered.
+// StopReading leaves all data in the kernel's buffers; the sender blocks when they
+// are full. It holds data that come from conditions in front of it. When it is
+// removed, everything is delivered.
 type StopReading struct{}
 
 // Drop reads and discards: what was sent is lost for good, and the sender

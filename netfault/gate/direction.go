@@ -196,8 +196,8 @@ func (a *Active) Update(c Condition) error {
 	return nil
 }
 
-// Remove takes the condition away. What it held back goes on at once, to the
-// conditions behind it; what those hold back is not touched. Removing twice is
+// Remove takes the condition away. Data that it held back go on at once to the
+// conditions behind it; data that those hold back stay there. Removing twice is
 // allowed.
 func (a *Active) Remove() {
 	a.direction.change(func(old []entry) []entry {

@@ -18,8 +18,8 @@
 // ever. Where no condition is set on Linux, data never enters the process
 // unless it is small (an event loop and splice); see [relay.Relay].
 //
-// Each condition holds back data by itself. When one is removed, what it held
-// back goes on at once, in order, to the conditions behind it, so that a restored
-// gate works immediately. What others hold back keeps its time, and the same is
-// true of an update: see [Active.Update].
+// Each condition holds back data by itself. When one is removed, what it held back
+// goes on at once, in order, to the conditions behind it, so that a restored gate
+// works immediately. Data that other conditions hold back keep their time. The same
+// is true of an update, see [Active.Update].
 package gate

@@ -46,7 +46,7 @@ type lane struct {
 	queue *queue
 	bytes atomic.Int64 // read so far
 
-	// Of the reader alone:
+	// The fields below belong to the reader alone.
 	plan    *plan
 	slots   []*slot
 	noMore  bool // nothing is read any more: end of data, or a stage closed

@@ -85,8 +85,8 @@ func (s *slot) acted(n int) {
 	s.met = true
 }
 
-// close ends the connection once everything passed before is delivered. What
-// stages in front of this one still hold is lost.
+// close ends the connection as soon as everything passed before is delivered. Data
+// that stages in front of this one still hold are lost.
 func (s *slot) close(at time.Time, how ending) { s.lane.finish(s.index, at, how) }
 
 // own returns c with its data in a buffer of exact size, so that parts of it may
@@ -723,7 +723,8 @@ func (st *substituteStage) feed(s *slot, c chunk) {
 	s.pass(chunk{at: c.at, data: data})
 }
 
-// SlowOpen acts before a connection has lanes; see Gate.openSlowly.
+// A slowOpenStage passes everything on, because SlowOpen acts before a connection
+// has lanes; see Gate.openSlowly.
 type slowOpenStage struct{}
 
 func (SlowOpen) newStage(*slot) stage       { return slowOpenStage{} }

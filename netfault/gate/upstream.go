@@ -95,9 +95,9 @@ func reasonOf(err error) string {
 	return err.Error()
 }
 
-// CheckUpstream connects to the server once, and says why that does not work, as
-// the log does. Nothing is sent. Datagrams tell nothing about a server: its
-// address is resolved.
+// CheckUpstream connects to the server once, and returns the error of that as the
+// log shows it. It sends no data. For datagrams it only resolves the address,
+// because they tell nothing about a server.
 func (g *Gate) CheckUpstream(ctx context.Context) error {
 	c, err := g.dial(ctx)
 	if ctx.Err() == nil {

@@ -67,7 +67,7 @@ func (b *Impairer) Close() error {
 // An Applied state acts, by a backend.
 type Applied struct {
 	Effective netfault.Effective
-	// why tells why no earlier backend was taken.
+	// Why says why no earlier backend was taken.
 	Why string
 }
 
@@ -106,8 +106,8 @@ func (b *Impairer) Apply(ctx context.Context, state netfault.State) (*Applied, e
 	return nil, fmt.Errorf("no backend can do this here: %s", strings.Join(unable, "; "))
 }
 
-// free returns an error if another owner holds an interface of the state. What a
-// backend cannot tell is not an obstacle: it looks by itself before it applies.
+// free returns an error if another owner holds an interface of the state. A backend
+// that cannot tell is not an obstacle, because it checks again before it applies.
 func (b *Impairer) free(ctx context.Context, state netfault.State) error {
 	held, _ := heldBy(ctx, slices.Concat(b.Backends, b.others))
 	for _, e := range held {
@@ -135,8 +135,8 @@ func (b *Impairer) holding(ctx context.Context, owner string) []netfault.Backend
 
 // Why what a process applied acts no more, though its deadline has not come.
 var (
-	// ErrRemoved says that another program removed it, or a part of it. What is
-	// left of it is still to be taken back.
+	// ErrRemoved says that another program removed it, or a part of it. The rest
+	// must still be cleared.
 	ErrRemoved = errors.New("the faults act no more")
 	// ErrReplaced says that another process applied faults for the same owner.
 	// There is nothing to take back, since what is set up is the other's.

@@ -14,7 +14,8 @@ import (
 )
 
 // RunConnections measures faults by what applications use: TCP connections and
-// pings through the link. What the backend does not support is left to [Run].
+// pings through the link. It leaves out faults that the backend does not support;
+// see [Run].
 func RunConnections(t *testing.T, o Options) {
 	const megabyte = 1_000_000
 	rate := netfault.Impairment{Rate: netfault.Rate{BytesPerSecond: megabyte}}

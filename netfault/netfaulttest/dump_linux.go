@@ -18,7 +18,8 @@ func Dump(n *Node) (string, error) {
 	}
 	for _, l := range links {
 		a := l.Attrs()
-		// Whether the carrier is seen yet changes by itself a while after setting up.
+		// Leave out the carrier flag, which changes by itself some time after the
+		// set-up.
 		fmt.Fprintf(&out, "link %d %s type=%s mtu=%d txqlen=%d mac=%s up=%v alias=%q queues=%d/%d gso=%d/%d promisc=%d\n",
 			a.Index, a.Name, l.Type(), a.MTU, a.TxQLen, a.HardwareAddr, a.Flags&net.FlagUp != 0, a.Alias, a.NumTxQueues, a.NumRxQueues, a.GSOMaxSize, a.GSOMaxSegs, a.Promisc)
 		qdiscs, err := n.Handle.QdiscList(l)

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -264,17 +263,6 @@ func (m Measured) Share(low, high time.Duration) float64 {
 		}
 	}
 	return float64(n) / float64(max(len(m.Arrivals), 1))
-}
-
-// MeanDelay returns the mean and the standard deviation of the delays.
-func (m Measured) MeanDelay() (mean, deviation time.Duration) {
-	var sum, squares float64
-	for _, a := range m.Arrivals {
-		sum += float64(a.Delay)
-		squares += float64(a.Delay) * float64(a.Delay)
-	}
-	n := float64(max(len(m.Arrivals), 1))
-	return time.Duration(sum / n), time.Duration(math.Sqrt(max(squares/n-sum/n*sum/n, 0)))
 }
 
 // Rate returns the speed of the link in bytes a second once it is busy: the

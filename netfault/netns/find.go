@@ -316,7 +316,7 @@ func (f Finder) process(pid int) (p Process, ok bool) {
 }
 
 // PodOf reads a pod's plain UID and its container from the path of a cgroup, as
-// /proc/PID/cgroup has it. What a runtime keeps beside a container has none.
+// /proc/PID/cgroup has it. Other cgroups of a runtime have none.
 func PodOf(path string) (uid, container string) {
 	parts := strings.Split(path, "/")
 	for n, part := range parts[:len(parts)-1] {

@@ -38,7 +38,7 @@ func (n *Namespace) DefaultInterface() (string, error) {
 	var names []string
 	for _, l := range links {
 		a := l.Attrs()
-		// Nothing leaves by an ifb, with which arriving packets are broken.
+		// No packet leaves by an ifb, which serves to break arriving packets.
 		if a.Flags&net.FlagLoopback == 0 && a.Flags&net.FlagUp != 0 && l.Type() != "ifb" {
 			names = append(names, a.Name)
 		}

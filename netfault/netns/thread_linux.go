@@ -11,8 +11,8 @@ import (
 // OnThread runs f on a thread of its own, which ends when f returns, so that f
 // may change what belongs to a thread: its namespaces.
 //
-// It is never the process's first thread. That one cannot end, and what
-// /proc/self shows is its state.
+// It is never the first thread of the process, because that one cannot end, and
+// /proc/self shows its state.
 func OnThread(f func() error) error {
 	done := make(chan error)
 	go runOnThread(f, done)

@@ -172,9 +172,9 @@ func (b *Backend) Apply(ctx context.Context, s netfault.State) (netfault.Effecti
 	return e, err
 }
 
-// rollBack sets up again what this process applied before for the owner; there
-// may be nothing. What another process applied is not known in full, since the
-// kernel does not show distributions, and is cleared.
+// rollBack sets up again what this process applied before for the owner; there may
+// be nothing. It clears a state that another process applied, because that state is
+// not known in full: the kernel does not show distributions.
 func (b *Backend) rollBack(ctx context.Context, c *conn, owner string) error {
 	before, ok := b.acting[owner]
 	if !ok || before.state.Expired(time.Now()) {

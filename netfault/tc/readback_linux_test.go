@@ -174,8 +174,8 @@ func asShown(i netfault.Impairment, k Kernel) netfault.Impairment {
 	return i
 }
 
-// A state that was planned, encoded, parsed and read back equals the asked one;
-// planning it again leaves nothing to do. That holds on an untouched namespace and on one
+// A state that was planned, encoded, parsed and read back equals the asked one; planning
+// it again leaves nothing to do. This must hold on an untouched namespace and on one
 // where another state acts.
 func TestStatesReadBack(t *testing.T) {
 	for name, k := range map[string]Kernel{"rich": rich, "poor": poor, "with htb": {Netem: true, HTB: true, U32: true, IFB: true, Mirred: true}} {

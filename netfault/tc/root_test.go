@@ -94,8 +94,8 @@ func snapshot(t *testing.T, n *netfaulttest.Node) string {
 	return out
 }
 
-// Whatever is applied, changed, left half-way by a crash, and cleared, by
-// whichever process: once cleared, the namespace is as it was.
+// After any sequence of applying, changing, crashing half-way and clearing, by any
+// process, a cleared namespace is as it was at first.
 func TestAnySequenceLeavesTheNamespaceAsItWas(t *testing.T) {
 	k := kernelHere(t)
 	lab := netfaulttest.NewLab(t)
@@ -256,7 +256,7 @@ func TestApplyingAgainChangesNothing(t *testing.T) {
 	}
 }
 
-// Whatever the MTU, a token bucket lets the longest packet through.
+// For any MTU, a token bucket lets the longest packet through.
 func TestARatePassesTheLongestPackets(t *testing.T) {
 	k := kernelHere(t)
 	k.Netem = false // which has no bucket
@@ -412,7 +412,8 @@ func TestTheTCProgramAgrees(t *testing.T) {
 	}
 }
 
-// Kernels before 6.6 or so ignore the seed of netem. That must not pass for done.
+// Kernels before 6.6 or so ignore the seed of netem. The backend must not report
+// such a seed as applied.
 func TestASeedIsEffectiveOrRefused(t *testing.T) {
 	if k := kernelHere(t); !k.Netem {
 		t.Skip("this kernel has no netem; `make test-vm` runs the test on one that has")

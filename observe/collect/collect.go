@@ -1,5 +1,5 @@
-// Package collect watches a running system by scraping the metrics of its
-// services each second.
+// Package collect watches a running system: it scrapes the metrics of its services
+// each second, and makes samples of them.
 package collect
 
 import (
@@ -24,18 +24,17 @@ import (
 type Options struct {
 	// Interval is the time between two scrapes; 0 means a second.
 	Interval time.Duration
-	// Timeout bounds one scrape; a replica that has not answered by then counts
-	// as down for this round. 0 means the interval. A round that takes longer
-	// than the interval puts the next one off, and the time between two samples
-	// says so.
+	// Timeout bounds one scrape; a replica that has not answered by then counts as
+	// down for this round. 0 means the interval. A round that takes longer than the
+	// interval delays the next one; Sample.Elapsed says so.
 	Timeout time.Duration
 	// Concurrency bounds the scrapes under way at once; 0 means 32.
 	Concurrency int
-	// Dial opens the connections to replicas; nil stands for a net.Dialer.
+	// Dial opens the connections to replicas; nil means a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// maxPage bounds what a replica may answer.
+// maxPage bounds, in bytes, the answer of a replica.
 const maxPage = 16 << 20
 
 // A Scraper is the experiment's Collector. It watches one system at a time.
@@ -54,7 +53,7 @@ type Scraper struct {
 	services map[string][]*watched
 	// order has the services as they were first listed.
 	order []string
-	// told is until when the counts of each service have been handed over.
+	// told is the time until which the counts of each service have been reported.
 	told map[string]time.Time
 	// begun is when the first scrape was done, last when the latest began.
 	begun, last time.Time
@@ -77,19 +76,20 @@ func keyOf(r *runner.Replica) replicaKey {
 	return replicaKey{service: r.Service, index: r.Index}
 }
 
-// watched is what is known of one replica.
+// watched is the state of one replica.
 type watched struct {
 	replica runner.Replica
-	// listed and up are of the round under way.
+	// listed and up belong to the present round: the replica is listed, and has
+	// answered.
 	listed, up bool
 	now, prev  *figures
-	// at is when now was read, or when the replica was known to do nothing; since
-	// is until when it had told what it did before.
+	// at is when now was read, or when the replica was known to be idle; since is
+	// the time until which its earlier counts have been reported.
 	at, since time.Time
 	idle      bool
-	// counts is set where prev is what the process had counted before this round.
-	// It is not for one that ran before it was first reached: its first scrape
-	// says nothing about the time between two rounds.
+	// counts is set if prev has the counts of the process before this round. It is
+	// not set for a process that ran before it was first reached, because its first
+	// scrape says nothing about the time between two rounds.
 	counts bool
 }
 
@@ -112,7 +112,7 @@ func New(options Options) *Scraper {
 
 // Start takes a first scrape, from which all samples count, and goes on in the
 // background until Stop is called or ctx ends. A replica that does not answer is
-// no error: that is what a fault may look like.
+// not an error, because a fault may be the reason.
 func (s *Scraper) Start(ctx context.Context, replicas func(context.Context) ([]runner.Replica, error), observe func(measure.Sample)) error {
 	if s.cancel != nil {
 		return errors.New("starting to scrape: a system is being watched already; stop that first")
@@ -144,7 +144,7 @@ func (s *Scraper) begin(ctx context.Context) error {
 }
 
 // Sample scrapes all replicas twice, an interval apart, and returns what each
-// service did between.
+// service did in between.
 func Sample(ctx context.Context, options Options, replicas func(context.Context) ([]runner.Replica, error)) ([]measure.Sample, error) {
 	s := New(options)
 	s.client, s.replicas = newClient(s.options.Dial), replicas
@@ -162,8 +162,8 @@ func Sample(ctx context.Context, options Options, replicas func(context.Context)
 	return samples, s.next(ctx, true)
 }
 
-// next takes another scrape and hands over what was counted since the one
-// before. If the replicas cannot be listed, it scrapes those known before.
+// next takes another scrape and reports the counts since the one before. If the
+// replicas cannot be listed, it scrapes those known before.
 func (s *Scraper) next(ctx context.Context, last bool) error {
 	at := time.Now()
 	elapsed := at.Sub(s.last)
@@ -181,8 +181,8 @@ func (s *Scraper) next(ctx context.Context, last bool) error {
 	return err
 }
 
-// newClient connects without compression, which would cost services and scraper
-// more than it saves on loopback, and without a proxy.
+// newClient returns a client without a proxy, and without compression, which would
+// cost services and scraper more than it saves on loopback.
 func newClient(dial func(ctx context.Context, network, address string) (net.Conn, error)) *http.Client {
 	return &http.Client{
 		Transport: &http.Transport{DialContext: dial, DisableCompression: true, MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second},
@@ -192,8 +192,8 @@ func newClient(dial func(ctx context.Context, network, address string) (net.Conn
 	}
 }
 
-// Stop takes a last scrape, hands it over, and ends the watching. Stopping what
-// was not started, or was stopped, does nothing.
+// Stop takes a last scrape, reports it, and ends the watching. It does nothing if
+// the scraper does not watch.
 func (s *Scraper) Stop() error {
 	if s.cancel == nil {
 		return nil
@@ -241,7 +241,7 @@ func (s *Scraper) round(ctx context.Context) error {
 		}
 		if w.replica.State == runner.Down || w.replica.State == runner.Paused {
 			w.idle, w.at = true, s.last
-			continue // scraping replicas that are down would delay the others
+			continue // a scrape of a replica that is down would delay the others
 		}
 		slots <- struct{}{}
 		scrapes.Go(func() {
@@ -267,15 +267,14 @@ func (s *Scraper) listAll(ctx context.Context) error {
 	return err
 }
 
-// list notes which replicas there are now. One that was started again counts
-// from zero.
+// list notes which replicas there are now. A restarted replica counts from zero.
 func (s *Scraper) list(replicas []runner.Replica) {
 	for _, w := range s.watched {
 		w.listed = false
 	}
 	for _, r := range replicas {
 		if r.Silent {
-			continue // nothing is known of it, and a count of zero would be wrong
+			continue // its program gives no figures, and a count of zero would be wrong
 		}
 		key := keyOf(&r)
 		w := s.watched[key]

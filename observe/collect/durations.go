@@ -9,12 +9,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
-// durations are those of requests or calls that a replica has counted since its
-// start.
+// durations are the durations of requests or calls that a replica has counted since
+// its start.
 type durations struct {
 	stats.Histogram
-	// fine is set where the replica tells its fine buckets; classic has what it
-	// tells in Prometheus's buckets.
+	// fine is set if the replica gives fine buckets; classic has its buckets in
+	// Prometheus's format.
 	fine    bool
 	classic classic
 }
@@ -25,8 +25,8 @@ func (d *durations) reset() {
 	d.classic.reset()
 }
 
-// settle ends a page: if it had no fine buckets, durations are known only to lie
-// in the classic ones.
+// settle ends a page. If the page had no fine buckets, durations are known only by
+// classic buckets.
 func (d *durations) settle() {
 	if d.fine || d.classic.count == 0 {
 		return
@@ -45,7 +45,7 @@ func fromSeconds(v float64) time.Duration {
 	return time.Duration(math.Round(min(v*1e9, math.MaxInt64/2)))
 }
 
-// takeFine reads a sum in nanoseconds and fine buckets: "1234 17:2 20:1".
+// takeFine parses a sum in nanoseconds and fine buckets: "1234 17:2 20:1".
 func (d *durations) takeFine(text []byte) error {
 	d.fine = true
 	sum, text, ok := whole(skipBlanks(text))
@@ -79,8 +79,8 @@ func skipBlanks(text []byte) []byte {
 	return text
 }
 
-// whole reads a whole number and returns what follows it; not ok if there is
-// none or it is too large.
+// whole parses a whole number and returns the text after it. It returns false if
+// there is no number or it is too large.
 func whole(text []byte) (n uint64, rest []byte, ok bool) {
 	const longest = 19 // digits, which a uint64 always holds
 	i := 0

@@ -13,9 +13,9 @@ import (
 // BenchmarkExpfmt): with a thousand services it could not keep up with a scrape
 // each second.
 
-// figures are what one replica has counted since its start, all endpoints
-// together. They are used again for the next scrape, so that scraping a
-// thousand services each second makes no garbage.
+// figures has the counts of one replica since its start, summed over its endpoints.
+// It is reused for later scrapes, so that scraping a thousand services each second
+// makes no garbage.
 type figures struct {
 	codes    map[string]float64
 	degraded float64
@@ -28,7 +28,7 @@ type figures struct {
 	received, sent  float64
 	missed, stale   float64
 	lag, lagSeconds float64 // of the group furthest behind
-	// Not every service says these of itself alone.
+	// Some services share these with others, or do not give them.
 	hasCPU, hasResident, hasTraffic, hasMissed, hasStale, hasLag bool
 }
 
@@ -36,7 +36,7 @@ type callFigures struct {
 	outcomes, attempts map[string]float64
 	fallbacks          float64
 	degraded           float64
-	// breaker is its state; hasBreaker says whether there is one.
+	// breaker is the state of the breaker; hasBreaker says whether there is one.
 	breaker    float64
 	hasBreaker bool
 	duration   durations
@@ -77,10 +77,8 @@ func (f *figures) call(callee []byte) *callFigures {
 	return call
 }
 
-// parse reads a page in Prometheus's text format, version 0.0.4, and takes what
-// a service of ours is known to say; other families are passed over. A general
-// parser of the format takes ten times as long, which a thousand services
-// scraped each second would feel.
+// parse parses a page in Prometheus's text format, version 0.0.4. It takes the
+// families that services of this project have, and skips others.
 func (f *figures) parse(page []byte) error {
 	f.reset()
 	for number := 1; len(page) > 0; number++ {
@@ -104,7 +102,7 @@ func (f *figures) parse(page []byte) error {
 	return nil
 }
 
-// labels are those of our families.
+// labels has the labels of the families that parse takes.
 type labels struct{ code, callee, outcome, le []byte }
 
 func (f *figures) parseLine(line []byte) error {
@@ -227,7 +225,7 @@ func (l *labels) parse(text []byte) ([]byte, error) {
 	}
 }
 
-// quoted reads up to the closing quote. Only a value with escapes is copied.
+// quoted parses up to the closing quote. It copies only a value with escapes.
 func quoted(text []byte) (content, rest []byte, err error) {
 	for i := 0; i < len(text); i++ {
 		switch text[i] {
@@ -259,7 +257,7 @@ func unescape(text []byte) (content, rest []byte, err error) {
 	return nil, nil, fmt.Errorf("the closing quote is missing")
 }
 
-// value reads a sample's value; a timestamp behind it is passed over.
+// value parses a sample's value, and skips a timestamp after it.
 func value(text []byte) (float64, error) {
 	text = bytes.TrimSpace(text)
 	if end := bytes.IndexByte(text, ' '); end >= 0 {
@@ -272,7 +270,8 @@ func value(text []byte) (float64, error) {
 	return v, nil
 }
 
-// number reads whole numbers, which most are, without the detour over a string.
+// number parses a number. It parses whole numbers, the most frequent, without
+// making a string.
 func number(text []byte) (float64, error) {
 	var n uint64
 	for i, c := range text {

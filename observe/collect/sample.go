@@ -13,8 +13,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// sample is what all replicas of a service did since the last round. Replicas
-// that did not answer add nothing but their being down.
+// sample returns what all replicas of a service did since the last round. A replica
+// that did not answer counts only as down.
 func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) measure.Sample {
 	sample := measure.Sample{At: at, Elapsed: elapsed, Service: name, Codes: map[string]int64{}}
 	calls := map[string]*callDeltas{}
@@ -36,39 +36,14 @@ func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) measu
 		if w.now.hasLag {
 			sample.Lag.Observe(int64(w.now.lag), w.now.lagSeconds)
 		}
-		if !w.counts {
-			continue
+		if w.counts {
+			w.addCounts(&sample, calls)
 		}
-		requests := int64(0)
-		for code, n := range w.now.codes {
-			if d := delta(n, w.prev.codes[code]); d > 0 {
-				sample.Codes[code] += int64(d)
-				requests += int64(d)
-			}
-		}
-		sample.Degraded += int64(delta(w.now.degraded, w.prev.degraded))
-		latency := w.now.duration.Since(&w.prev.duration.Histogram)
-		sample.Latency.Merge(&latency)
-		if w.now.hasCPU {
-			sample.CPUSeconds.Add(delta(w.now.cpu, w.prev.cpu))
-		}
-		if w.now.hasTraffic {
-			sample.BytesReceived.Add(delta(w.now.received, w.prev.received))
-			sample.BytesSent.Add(delta(w.now.sent, w.prev.sent))
-		}
-		if w.now.hasMissed {
-			sample.Missed.Add(delta(w.now.missed, w.prev.missed))
-		}
-		if w.now.hasStale {
-			sample.Stale.Add(delta(w.now.stale, w.prev.stale))
-		}
-		w.addCalls(calls)
-		sample.Rate += perSecond(requests, w.at.Sub(w.since))
 	}
 	if before := s.told[name]; !told.IsZero() && !before.IsZero() {
 		sample.Counted = max(0, told.Sub(before))
 	} else if !told.IsZero() {
-		sample.Counted = elapsed // the first that is heard of the service
+		sample.Counted = elapsed // the first answer of the service
 	}
 	for code, n := range sample.Codes {
 		sample.Requests += n
@@ -85,8 +60,37 @@ func (s *Scraper) sample(name string, at time.Time, elapsed time.Duration) measu
 	return sample
 }
 
-// memory is that of the process, or what the service itself holds where many
-// share one process.
+// addCounts adds what a replica has counted since its last scrape.
+func (w *watched) addCounts(sample *measure.Sample, calls map[string]*callDeltas) {
+	requests := int64(0)
+	for code, n := range w.now.codes {
+		if d := delta(n, w.prev.codes[code]); d > 0 {
+			sample.Codes[code] += int64(d)
+			requests += int64(d)
+		}
+	}
+	sample.Degraded += int64(delta(w.now.degraded, w.prev.degraded))
+	latency := w.now.duration.Since(&w.prev.duration.Histogram)
+	sample.Latency.Merge(&latency)
+	if w.now.hasCPU {
+		sample.CPUSeconds.Add(delta(w.now.cpu, w.prev.cpu))
+	}
+	if w.now.hasTraffic {
+		sample.BytesReceived.Add(delta(w.now.received, w.prev.received))
+		sample.BytesSent.Add(delta(w.now.sent, w.prev.sent))
+	}
+	if w.now.hasMissed {
+		sample.Missed.Add(delta(w.now.missed, w.prev.missed))
+	}
+	if w.now.hasStale {
+		sample.Stale.Add(delta(w.now.stale, w.prev.stale))
+	}
+	w.addCalls(calls)
+	sample.Rate += perSecond(requests, w.at.Sub(w.since))
+}
+
+// memory returns the memory of the process or, if several services share one, the
+// memory that the service itself holds.
 func (f *figures) memory() int64 {
 	if f.hasResident {
 		return int64(f.resident)
@@ -104,7 +108,8 @@ func isError(code string) bool {
 	return err != nil || status >= 400
 }
 
-// delta is by how much a counter grew. One that fell was started again.
+// delta returns by how much a counter grew. A counter that fell was restarted from
+// 0.
 func delta(now, before float64) float64 {
 	if now < before {
 		return now
@@ -147,7 +152,7 @@ func (w *watched) addCalls(calls map[string]*callDeltas) {
 	}
 }
 
-// addClasses adds by how much the counters of outcomes grew.
+// addClasses adds, by class, how much the counters of outcomes grew.
 func addClasses(to map[outcome.Class]int64, now, before map[string]float64) {
 	for class, n := range now {
 		if d := delta(n, before[class]); d > 0 {
@@ -156,7 +161,7 @@ func addClasses(to map[outcome.Class]int64, now, before map[string]float64) {
 	}
 }
 
-// perSecond is a count as a rate; 0 over no time.
+// perSecond returns a count as a rate, or 0 if the time is 0.
 func perSecond(n int64, over time.Duration) float64 {
 	if over <= 0 {
 		return 0

@@ -13,7 +13,7 @@ func runOf(rows ...serviceRow) *Run {
 	return &Run{Result: &result.Result{LoadStarted: time.Date(2024, 5, 6, 7, 8, 9, 400e6, time.UTC)}, services: rows}
 }
 
-// Whatever the distances of samples, a table has all requests of the run.
+// For any distances of samples, a table has all requests of the run.
 func TestNoRequestIsLostInSteps(t *testing.T) {
 	for seed := range uint64(50) {
 		random := rand.New(rand.NewPCG(seed, 1))

@@ -356,8 +356,8 @@ func (c *Case) injection(l *Label, w window) (any, error) {
 	}, nil
 }
 
-// states are words of OpenRCA 2 for what a fault does to its service; types without
-// one have none.
+// stateOf returns the words of OpenRCA 2 for the effect of a type of fault on its
+// service; none for types without such a word.
 func stateOf(t fault.Type) []string {
 	switch t {
 	case fault.CPU, fault.CPUStress:
@@ -398,8 +398,8 @@ type (
 )
 
 // causalGraph is causal_graph.json: the cause, and the services that call it, directly
-// or not. Whether the fault reached a caller is not measured, so only the cause has a
-// state.
+// or not. Only the cause has a state, because it is not measured whether the fault
+// reached a caller.
 func (c *Case) causalGraph(l *Label, w window) any {
 	nodes, edges := []causalNode{}, []causalEdge{}
 	reached := c.callersOf(l.Service)

@@ -11,7 +11,7 @@ import (
 )
 
 // parquetFormat is all that runs know, as long tables: a row for each figure of each
-// step. What is unknown has no row.
+// step. Unknown figures have no row.
 func parquetFormat() Format {
 	return Format{
 		Name:   "parquet",

@@ -153,7 +153,7 @@ func (d *Door) list(ctx context.Context) ([]runner.Replica, error) {
 	return replicas, nil
 }
 
-// A target group of HTTP service discovery, as Prometheus reads it:
+// A targetGroup is an entry of HTTP service discovery, as Prometheus reads it:
 // https://prometheus.io/docs/prometheus/latest/http_sd/.
 type targetGroup struct {
 	Targets []string          `json:"targets"`

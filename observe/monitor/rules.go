@@ -118,7 +118,7 @@ func saturation(q query, system *topology.System, o Options) (rules []Rule) {
 		case bound > 0:
 			add(QueueSaturated, s.Name, control.QueueLength, ">= "+strconv.FormatFloat(nearlyFull*float64(bound), 'g', 6, 64), fmt.Sprintf("has {{ $value }} requests waiting of %d that may", bound))
 		case s.Shed == nil:
-			// How long the accept queue of the machine may become is not known here.
+			// The length of the machine's accept queue is not known here.
 			add(QueueSaturated, s.Name, control.QueueLength, fmt.Sprintf(">= %d", s.Workers), "has {{ $value }} requests waiting, as many as are worked on")
 		default: // nothing ever waits
 		}
@@ -144,10 +144,10 @@ func hasBreakers(system *topology.System) (has bool) {
 	return has
 }
 
-// downRule alerts if no replica of a service can be scraped. It asks for the absence of
-// one that can, since pods that are gone are not listed as targets; but not before
-// anything of the system was scraped, as when Prometheus has just started. What is absent
-// has no labels, so the names stand in the rule.
+// downRule alerts if no replica of a service can be scraped. It looks for the absence of
+// a scraped replica, because pods that are gone are not listed as targets. It does not
+// alert before anything of the system was scraped, such as when Prometheus has just
+// started. Absent series have no labels, so the rule contains the names.
 func downRule(q query, service string, o Options) Rule {
 	return Rule{
 		Alert: ServiceDown, Expr: fmt.Sprintf("absent(%s == 1)\nand on () count(%s)", q.of("up", is(LabelService, service)), q.of("up", `service!=""`)),

@@ -92,8 +92,8 @@ func attributesOf(list []trace.Attribute) []*commonpb.KeyValue {
 	return to
 }
 
-// logsOf are lines of logs. That of a request belongs to the span of the request at
-// its service.
+// logsOf returns the messages for log lines. The line of a request belongs to the
+// span of the request at its service.
 func logsOf(origin *trace.Origin, lines []logline.Line) []*logspb.ResourceLogs {
 	type key struct {
 		service string

@@ -21,8 +21,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
-// chromium opens a file and returns the document as it is when its program has
-// run. What the page says on its console fails the test.
+// chromium opens a file and returns the document after its program has run. Any
+// message of the page on its console fails the test.
 func chromium(t *testing.T, address string) string {
 	t.Helper()
 	program, err := exec.LookPath("chromium")
@@ -164,7 +164,7 @@ func TestBarsCountTheHistogram(t *testing.T) {
 	}
 }
 
-// probe looks into a page in a frame and tries it. What it finds stands in the
+// probe opens a page in a frame and tries it. It writes its findings into the
 // document as JSON.
 const probe = `<!doctype html><meta charset="utf-8"><body><script>
 const frame = document.createElement('iframe'), found = { errors: [], violations: [], overflow: {}, outside: {} };
@@ -215,7 +215,7 @@ frame.onload = async () => {
     frame.style.width = width + 'px';
     await wait(300);
     found.overflow[width] = d.documentElement.scrollWidth - width;
-    // Nothing may leave the window, but what stands in a part that scrolls.
+    // No element may leave the window, except in a part that scrolls.
     found.outside[width] = [...d.querySelectorAll('main *')].filter(e => !e.closest('.scroll, .drawing, pre, .skip, .hidden, input') && e.getBoundingClientRect().right > width + 1).map(e => e.tagName + '.' + e.getAttribute('class')).slice(0, 5);
   }
   found.unnamed = [...d.querySelectorAll('svg[tabindex], rect[tabindex], button, select, input')].filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label'))).length;
@@ -355,7 +355,7 @@ func TestVariantsMayDiffer(t *testing.T) {
 	try(t, p, "pricing")
 }
 
-// Whatever an address asks for, the page opens.
+// The page opens with any fragment in its address.
 func TestBadLinksOpenThePage(t *testing.T) {
 	address := saved(t, lab(2, 1))
 	for _, asked := range []string{"run=0.5", "run=-1", "run=99", "curve=x", "curve=__proto__", "segment=nothing", "service=%00", "by=x&theme=y", "%", "run=1&segment=part:during&curve=p99"} {

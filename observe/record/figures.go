@@ -8,18 +8,18 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
-// figureColumns are those of FiguresFile: a row is a figure of a variant, of the
-// clients in the whole run if service is empty. low and high are the ends of the
-// interval over the runs; they are empty for one run. A figure that no run knows has
-// no row.
+// figureColumns returns the columns of FiguresFile. A row is a figure of a variant;
+// if service is empty, of the clients in the whole run. low and high are the ends of
+// the interval over the runs; they are empty for one run. A figure that no run knows
+// has no row.
 func figureColumns() []string {
 	return []string{"variant", "service", "runtime", "figure", "unit", "mean", "low", "high", "runs"}
 }
 
-// figureTable is the text of FiguresFile.
+// figureTable returns the text of FiguresFile.
 func figureTable(c *result.Comparison) []byte {
 	var text bytes.Buffer
-	// A buffer takes all that is written.
+	// Writing to a buffer never fails.
 	t := &table{csv: csv.NewWriter(&text), row: figureColumns(), wrap: func(err error) error { return err }}
 	_ = t.end()
 	for i := range c.Variants {

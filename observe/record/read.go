@@ -15,13 +15,13 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
-// A Row is one of timeline.csv or edges.csv.
+// A Row is a row of timeline.csv or edges.csv.
 type Row struct {
 	columns map[string]int
 	cells   []string
 }
 
-// Text is what a column holds; empty if there is no such column.
+// Text returns the text in a column, or "" if there is no such column.
 func (r *Row) Text(column string) string {
 	if i, ok := r.columns[column]; ok && i < len(r.cells) {
 		return r.cells[i]
@@ -29,7 +29,7 @@ func (r *Row) Text(column string) string {
 	return ""
 }
 
-// Number is what a column holds; NaN if that is not known.
+// Number returns the number in a column, or NaN if it is not known.
 func (r *Row) Number(column string) float64 {
 	v, err := strconv.ParseFloat(r.Text(column), 64)
 	if err != nil {
@@ -38,8 +38,8 @@ func (r *Row) Number(column string) float64 {
 	return v
 }
 
-// ReadRows hands the rows of a table of a record to each, in their order. The row
-// is valid during the call only.
+// ReadRows calls each with the rows of a table of a record, in their order. A row
+// is valid only during the call.
 func ReadRows(dir, name string, each func(*Row)) error {
 	path := filepath.Join(dir, name)
 	f, err := os.Open(path)

@@ -1,6 +1,6 @@
-// Package record writes down what a run showed: its result, a row per second
-// and service, a row per second and edge, the ground truth of the faults, and
-// the inputs, in one directory.
+// Package record writes a run into a directory: its result, a row per second and
+// service, a row per second and edge, the ground truth of the faults, and the
+// inputs.
 package record
 
 import (
@@ -34,42 +34,42 @@ const (
 	LogsFile = "logs.jsonl"
 )
 
-// Options say where to record, and what beside the run's own results.
+// Options say where to record, and which files to add to the run's own.
 type Options struct {
-	// Dir is created if it does not exist. One that holds an earlier record is
-	// overwritten file by file; one that holds something else is refused,
-	// unless Force is set, and then keeps its other files.
+	// Dir is created if it does not exist. An earlier record in it is overwritten
+	// file by file. A directory with other files is refused unless Force is set;
+	// then the other files stay.
 	Dir   string
 	Force bool
 	// Inputs are files to keep beside the results, by name.
 	Inputs map[string][]byte
-	// More are written at the end of each run, by name; it may be nil.
+	// More returns further files, by name, with their writers; they are written at
+	// the end of each run. It may be nil.
 	More func() map[string]func(io.Writer) error
-	// Removed is told the half-written records that were found and removed, because
-	// the program that wrote them was killed; it may be nil.
+	// Removed is called with the path of each half-written record of a killed
+	// program that was found and removed; it may be nil.
 	Removed func(path string)
 }
 
-// A Recorder writes a run down while it goes on. Everything goes to a hidden
-// directory first; Dir itself changes in Finish only, so that it never holds
-// half a record that looks whole. Observe and Finish are called by one
-// goroutine at a time, as a run does.
+// A Recorder writes a run while it goes on. It writes to a hidden directory first;
+// only Finish changes Dir itself, so that Dir never holds half a record that looks
+// whole. One goroutine at a time may call its methods.
 type Recorder struct {
 	options Options
 	partial *partial.Dir
-	// existed is set where Dir is to be filled, and not made.
+	// existed is set if Dir existed before.
 	existed  bool
 	timeline *table
 	edges    *table
 	state    state
 	err      error
-	// create makes a file; tests put full disks in its place.
+	// create creates a file; tests replace it by a full disk.
 	create func(path string) (io.WriteCloser, error)
 }
 
-// New checks that the directory can be written, and prepares it. To be called
-// before anything is started, so that a run is not made in vain. A recorder is
-// ended by Finish or by Discard.
+// New checks that the directory can be written, and prepares it. Call it before
+// anything is started, so that no run is made in vain. End the recorder by Finish
+// or Discard.
 func New(options Options) (*Recorder, error) {
 	return newRecorder(options, func(path string) (io.WriteCloser, error) {
 		return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
@@ -96,8 +96,8 @@ func newRecorder(options Options, create func(string) (io.WriteCloser, error)) (
 	return r, nil
 }
 
-// makePartial makes the hidden directory: beside one that is to be made, inside
-// one that exists, which may be a file system of its own.
+// makePartial makes the hidden directory: beside Dir or, if Dir exists, inside it,
+// because Dir may be a file system of its own.
 func makePartial(options Options, existed bool) (*partial.Dir, error) {
 	dir := filepath.Clean(options.Dir)
 	parent, name := filepath.Dir(dir), filepath.Base(dir)
@@ -117,8 +117,8 @@ func ownFiles() []string {
 	return []string{ResultFile, TimelineFile, EdgesFile, FaultsFile, TracesFile, ChromeFile, LogsFile}
 }
 
-// checkDir reports whether the directory is there, and refuses one that is not
-// ours to write.
+// checkDir reports whether the directory exists, and refuses one that must not be
+// overwritten.
 func checkDir(options Options) (existed bool, err error) {
 	if options.Dir == "" {
 		return false, errors.New("the directory has no name")
@@ -136,7 +136,8 @@ func checkDir(options Options) (existed bool, err error) {
 	return false, errors.New("it holds files that do not belong to a record of a run; name another directory, or use --force to keep them beside the record")
 }
 
-// CheckDir says why a run cannot be recorded into the directory of the options.
+// CheckDir returns why a run cannot be recorded into the directory of the options,
+// or nil.
 func CheckDir(options Options) error {
 	if _, err := checkDir(options); err != nil {
 		return fmt.Errorf("recording into %q: %w", options.Dir, err)
@@ -144,8 +145,8 @@ func CheckDir(options Options) error {
 	return nil
 }
 
-// CheckParent refuses a directory for the records of several experiments that holds
-// something else than directories with records.
+// CheckParent refuses, for the records of several experiments, a directory that
+// holds anything but directories with records.
 func CheckParent(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -164,7 +165,7 @@ func CheckParent(dir string) error {
 
 // Below lists the directories with records right below a directory.
 func Below(dir string) (paths []string) {
-	entries, _ := os.ReadDir(dir) // one that cannot be read has none to show
+	entries, _ := os.ReadDir(dir) // a directory that cannot be read has no records to show
 	for _, e := range entries {
 		if path := filepath.Join(dir, e.Name()); hasRecord(path) {
 			paths = append(paths, path)
@@ -178,7 +179,7 @@ func hasRecord(dir string) bool {
 	return isOurs(filepath.Join(dir, ResultFile), result.ResultKind) || isOurs(filepath.Join(dir, ComparisonFile), result.ComparisonKind)
 }
 
-// isOurs reports whether a file is of a kind that this program writes.
+// isOurs reports whether a JSON file has a kind, as this program writes it.
 func isOurs(path, kind string) bool {
 	f, err := os.Open(path)
 	if err != nil {
@@ -218,7 +219,7 @@ func (r *Recorder) write(name string, content []byte) error {
 	return nil
 }
 
-// writeBy has a function write a file.
+// writeBy writes a file by a function.
 func (r *Recorder) writeBy(name string, write func(io.Writer) error) error {
 	f, err := r.create(r.path(name))
 	if err == nil {
@@ -230,7 +231,8 @@ func (r *Recorder) writeBy(name string, write func(io.Writer) error) error {
 	return nil
 }
 
-// wrap names the file that the user knows, and not the hidden one.
+// wrap wraps an error with the path of the file in Dir, because the user does not
+// know the hidden one.
 func (r *Recorder) wrap(name string, err error) error {
 	if path := (*fs.PathError)(nil); errors.As(err, &path) {
 		err = path.Err
@@ -238,8 +240,8 @@ func (r *Recorder) wrap(name string, err error) error {
 	return fmt.Errorf("writing %q: %w", filepath.Join(r.options.Dir, name), err)
 }
 
-// Observe writes the rows of an event. Errors are kept for Err and Finish, so
-// that a full disk does not end the run.
+// Observe writes the rows of an event. It keeps errors for Err and Finish, so that
+// a full disk does not end the run.
 func (r *Recorder) Observe(e runner.Event) {
 	if r.err != nil {
 		return
@@ -250,11 +252,11 @@ func (r *Recorder) Observe(e runner.Event) {
 	}
 }
 
-// Err returns what has gone wrong so far.
+// Err returns the first error so far.
 func (r *Recorder) Err() error { return r.err }
 
-// Finish completes the record and puts it into its place. On an error nothing
-// of this record is in Dir.
+// Finish completes the record and moves it to Dir. On an error nothing of this
+// record is in Dir.
 func (r *Recorder) Finish(result *result.Result) error {
 	err := r.err
 	if err == nil {
@@ -269,7 +271,7 @@ func (r *Recorder) Finish(result *result.Result) error {
 	return nil
 }
 
-// complete writes what is known at the end only.
+// complete writes the files that are known only at the end.
 func (r *Recorder) complete(result *result.Result) error {
 	if err := r.clientRows(result); err != nil {
 		return err
@@ -305,8 +307,9 @@ func (r *Recorder) complete(result *result.Result) error {
 	return r.write(ResultFile, text.Bytes())
 }
 
-// place moves the record to Dir. In a directory that exists result.json goes
-// first and comes last, for it is what makes a record.
+// place moves the record to Dir. In an existing directory it removes the old
+// result.json first and moves the new one last, because that file marks a complete
+// record.
 func (r *Recorder) place() error {
 	if !r.existed {
 		return errors.Join(os.Rename(r.partial.Path, r.options.Dir), r.partial.Remove())
@@ -336,7 +339,7 @@ func (r *Recorder) place() error {
 func (r *Recorder) Discard() error {
 	for _, t := range []*table{r.timeline, r.edges} {
 		if t != nil {
-			_ = t.close() // its content is not wanted any more
+			_ = t.close() // the file is removed below
 		}
 	}
 	if err := r.partial.Remove(); err != nil {

@@ -14,15 +14,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// timelineColumns are those of timeline.csv. Times are seconds: time_s since
-// 1970 in UTC, elapsed_s since the load began; both are the end of the row's
-// interval_s. Rows of kind service are what a service counted itself, rows of
-// kind client what the load's clients saw.
+// timelineColumns returns the columns of timeline.csv. Times are seconds: time_s
+// since 1970 in UTC, elapsed_s since the load began; both are the end of the row's
+// interval_s. Rows of kind service have the counts of a service, rows of kind
+// client those of the load's clients.
 //
-// Of clients, requests, errors, degraded, outcomes, latencies and offered_per_s
-// are of the requests that were to start in the interval; ended, rate_per_s and
-// goodput_per_s of those that ended in it. A cell is empty where the figure is
-// not known: when a request of a service was to start, nobody knows.
+// In rows of clients, requests, errors, degraded, outcomes, latencies and
+// offered_per_s are about requests that were to start in the interval; ended,
+// rate_per_s and goodput_per_s about those that ended in it. A cell is empty if the
+// figure is not known, such as the offered rate of a service.
 func timelineColumns() []string {
 	columns := append(commonColumns(), "kind", "service", "requests", "errors", "rate_per_s")
 	for _, class := range outcome.Classes() {
@@ -32,9 +32,10 @@ func timelineColumns() []string {
 	return append(columns, "offered_per_s", "ended", "goodput_per_s", "degraded", "network_in_per_s", "network_out_per_s", "lag_messages", "lag_s")
 }
 
-// edgeColumns are those of edges.csv: what a caller saw of its calls. Attempts
-// are what was sent for them, retries and hedges included; fallbacks the calls
-// whose answer one took the place of; breaker is the worst state of theirs.
+// edgeColumns returns the columns of edges.csv: what a caller saw of its calls.
+// Attempts counts requests sent for them, retries and hedges included; fallbacks
+// counts calls whose answer a fallback replaced; breaker is the worst state of
+// their breakers.
 func edgeColumns() []string {
 	columns := append(commonColumns(), "caller", "callee", "calls", "errors", "rate_per_s")
 	for _, class := range outcome.Classes() {
@@ -43,8 +44,9 @@ func edgeColumns() []string {
 	return append(append(columns, latencyColumns()...), "attempts", "fallbacks", "breaker", "goodput_per_s", "degraded")
 }
 
-// commonColumns begin every row; faults are those that acted in the interval, by
-// the name that the user gave them or else by id, separated by semicolons.
+// commonColumns returns the columns with which every row begins. faults has the
+// faults that acted in the interval, by the name that the user gave them or else by
+// id, separated by semicolons.
 func commonColumns() []string {
 	return []string{"time_s", "elapsed_s", "interval_s", "phase", "faults"}
 }
@@ -53,7 +55,7 @@ func latencyColumns() []string {
 	return []string{"latency_mean_s", "latency_p50_s", "latency_p90_s", "latency_p95_s", "latency_p99_s"}
 }
 
-// state is what rows need to know of the run.
+// state is the state of the run that rows need.
 type state struct {
 	began  time.Time
 	phases []string
@@ -73,7 +75,7 @@ func (s *state) observe(e runner.Event) {
 			}
 		}
 	case runner.ServiceSampled:
-		// Faults that ended long ago are not asked for again.
+		// Drop faults that ended long ago.
 		s.faults = slices.DeleteFunc(s.faults, func(f result.FaultRecord) bool {
 			return !f.ClearedAt.IsZero() && f.To < e.At.Seconds()-60
 		})
@@ -87,7 +89,7 @@ func (s *state) phase(i int) string {
 	return s.phases[i]
 }
 
-// begin writes the cells that begin every row.
+// begin writes the cells with which every row begins.
 func (s *state) begin(t *table, at, interval time.Duration, phase int, faults []result.FaultRecord) {
 	t.number(float64(s.began.Add(at).UnixMicro()) / 1e6)
 	t.number(at.Seconds())
@@ -96,7 +98,7 @@ func (s *state) begin(t *table, at, interval time.Duration, phase int, faults []
 	t.text(acting(faults, (at - interval).Seconds(), at.Seconds()))
 }
 
-// acting names the faults that acted in an interval.
+// acting returns the names of the faults that acted in an interval.
 func acting(faults []result.FaultRecord, from, to float64) string {
 	var names []string
 	for i := range faults {
@@ -116,7 +118,8 @@ func (r *Recorder) sample(e runner.ServiceSampled) error {
 	t.text("service")
 	t.text(s.Service)
 	if s.Up == 0 {
-		// A service that is down reported nothing, which is not zero requests.
+		// Leave the cells of a service that is down empty: it reported nothing, not
+		// zero requests.
 		t.empty(slices.Index(timelineColumns(), "replicas_up") - len(t.row))
 		t.count(0)
 		t.count(int64(s.Replicas))
@@ -180,8 +183,8 @@ func (r *Recorder) edge(e runner.ServiceSampled, call *measure.CallSample) error
 	return t.end()
 }
 
-// clientRows come last, because what a second brought is known only when its
-// last request has ended.
+// clientRows writes the rows of clients. It is called last, because the figures of
+// a second are known only when its last request has ended.
 func (r *Recorder) clientRows(result *result.Result) error {
 	t := r.timeline
 	for i := range result.Timeline {
@@ -217,7 +220,8 @@ func (t *table) outcomes(outcomes map[outcome.Class]int64) {
 	}
 }
 
-// latency leaves quantiles empty that are known only between two bounds.
+// latency writes quantiles. It leaves those empty that are known only between two
+// bounds.
 func (t *table) latency(h *stats.Histogram) {
 	q := result.NewQuantiles(h)
 	if q == nil {

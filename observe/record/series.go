@@ -14,16 +14,16 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// ComparisonFile is the file that holds a series of runs together, FiguresFile has
-// the figures of its variants as a table.
+// ComparisonFile is the file with the comparison of a series of runs, FiguresFile
+// the table of the figures of its variants.
 const (
 	ComparisonFile = "comparison.json"
 	FiguresFile    = "comparison.csv"
 )
 
-// A Series records several runs into sub-directories of one directory, named
-// variant/seed-N or, where there are no variants, seed-N, and beside them the
-// comparison and the inputs. Finished runs stay, whatever happens later.
+// A Series records several runs into sub-directories of one directory, with the
+// comparison and the inputs beside them. A sub-directory is named variant/seed-N
+// or, without variants, seed-N. Finished runs stay, whatever happens later.
 type Series struct {
 	options Options
 	// inputs returns the files to keep beside the results of one run.
@@ -36,8 +36,8 @@ type Series struct {
 }
 
 // NewSeries makes the directory; the inputs that are common to all runs are written
-// when the first of them begins. A directory that holds something else than an earlier
-// series is refused unless forced.
+// when the first of them begins. A directory that holds anything but an earlier series
+// is refused unless Force is set.
 func NewSeries(options Options, inputs func(variant string, seed uint64) (map[string][]byte, error)) (*Series, error) {
 	if err := CheckSeriesDir(options); err != nil {
 		return nil, err
@@ -49,7 +49,8 @@ func NewSeries(options Options, inputs func(variant string, seed uint64) (map[st
 	return &Series{options: options, inputs: inputs, made: errors.Is(missing, os.ErrNotExist)}, nil
 }
 
-// CheckSeriesDir says why runs cannot be recorded into the directory of the options.
+// CheckSeriesDir returns why runs cannot be recorded into the directory of the
+// options, or nil.
 func CheckSeriesDir(options Options) error {
 	if err := checkSeriesDir(options); err != nil {
 		return fmt.Errorf("recording into %q: %w", options.Dir, err)
@@ -74,8 +75,8 @@ func checkSeriesDir(options Options) error {
 	return errors.New("it holds files that do not belong to a record of a comparison; name another directory, or use --force to keep them beside the record")
 }
 
-// Observe begins and ends the record of each run, and hands it the events
-// between. Errors are kept for Err and Finish.
+// Observe begins and ends the record of each run, and passes it the events between.
+// It keeps errors for Err and Finish.
 func (s *Series) Observe(e runner.Event) {
 	switch e := e.(type) {
 	case runner.RunBegun:
@@ -111,7 +112,7 @@ func (s *Series) note(err error) {
 	}
 }
 
-// RunDir is the sub-directory of a run, with slashes.
+// RunDir returns the sub-directory of a run, with slashes.
 func RunDir(variant string, seed uint64) string {
 	dir := "seed-" + strconv.FormatUint(seed, 10)
 	if variant == "" {
@@ -120,7 +121,7 @@ func RunDir(variant string, seed uint64) string {
 	return filepath.Join(variant, dir)
 }
 
-// end finishes the record of a run, or drops it where nothing was started.
+// end finishes the record of a run, or discards it if nothing was started.
 func (s *Series) end(result *result.Result) {
 	if s.current == nil {
 		return
@@ -133,12 +134,12 @@ func (s *Series) end(result *result.Result) {
 	s.current = nil
 }
 
-// Err returns what has gone wrong so far.
+// Err returns the errors so far.
 func (s *Series) Err() error { return s.err }
 
-// Finish writes the comparison and its figures; nil writes none, and removes the
-// directory if no run has begun and it was made for them. It returns all that has gone
-// wrong, as Err does from then on.
+// Finish writes the comparison and its figures. If the comparison is nil and no run
+// has begun, it removes the directory if NewSeries made it. It returns all errors, as
+// Err does from then on.
 func (s *Series) Finish(c *result.Comparison) error {
 	if s.current != nil {
 		s.note(s.current.Discard())
@@ -160,7 +161,7 @@ func (s *Series) Finish(c *result.Comparison) error {
 	return s.err
 }
 
-// write puts a file into its place as a whole.
+// write writes a file as a whole.
 func (s *Series) write(name string, content []byte) error {
 	path := filepath.Join(s.options.Dir, name)
 	err := partial.WriteFile(path, 0o644, func(w io.Writer) error {

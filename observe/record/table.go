@@ -34,9 +34,9 @@ func (r *Recorder) table(name string, columns []string) (*table, error) {
 	return t, t.end()
 }
 
-// text writes a text of the user's. One that a spreadsheet would take for a
-// formula gets an apostrophe before it, so that a file of somebody else's does
-// not run in it (OWASP, CSV injection).
+// text writes a text of the user. It puts an apostrophe before a text that a
+// spreadsheet would take for a formula, so that a foreign file does not run there
+// (OWASP, CSV injection).
 func (t *table) text(s string) {
 	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
 		s = "'" + s
@@ -46,7 +46,7 @@ func (t *table) text(s string) {
 
 func (t *table) count(n int64) { t.row = append(t.row, strconv.FormatInt(n, 10)) }
 
-// number writes up to nine digits behind the point, without zeros at the end.
+// number writes a number with up to nine decimals, without trailing zeros.
 func (t *table) number(v float64) {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		t.empty(1)
@@ -56,7 +56,7 @@ func (t *table) number(v float64) {
 	t.row = append(t.row, strings.TrimSuffix(strings.TrimRight(s, "0"), "."))
 }
 
-// amount writes how much it is per second, if it is known.
+// amount writes an amount per second, or an empty cell if it is not known.
 func (t *table) amount(a measure.Amount, interval time.Duration) {
 	if v, known := a.PerSecond(interval); known {
 		t.number(v)
@@ -65,7 +65,7 @@ func (t *table) amount(a measure.Amount, interval time.Duration) {
 	t.empty(1)
 }
 
-// empty leaves cells empty whose value is not known.
+// empty writes n empty cells, for values that are not known.
 func (t *table) empty(n int) {
 	for range n {
 		t.row = append(t.row, "")

@@ -203,7 +203,7 @@ func anyDegraded(p *result.Segment) bool {
 	return p.Clients.Degraded > 0 || slices.ContainsFunc(p.Services, func(x result.ServiceStats) bool { return x.Degraded > 0 })
 }
 
-// figures are those of a row. What was offered is known of clients only.
+// figures are the figures of a row. Only clients have an offered rate.
 type figures struct {
 	requests, errors, degraded int64
 	offered                    string

@@ -27,7 +27,22 @@ func Sweep(w io.Writer, s *search.Sweep, style Style) error {
 		fmt.Fprintf(&b, "%s: %s\n", style.paint(notice, "INCOMPLETE"), strings.ReplaceAll(s.Why, "\n", "\n            "))
 	}
 	b.WriteString("\n")
-	g := grid{left: len(s.Vary)}
+	for _, l := range sweepPoints(s).lines(style) {
+		b.WriteString(strings.TrimRight(l, " ") + "\n")
+	}
+	b.WriteString("\n")
+	for i := range s.Knees {
+		b.WriteString(KneeText(s, i) + "\n")
+	}
+	if _, err := io.WriteString(w, strings.TrimRight(b.String(), "\n")+"\n"); err != nil {
+		return fmt.Errorf("printing the sweep: %w", err)
+	}
+	return nil
+}
+
+// sweepPoints returns the table of a sweep: a row for each point.
+func sweepPoints(s *search.Sweep) *grid {
+	g := &grid{left: len(s.Vary)}
 	var head []string
 	for _, v := range s.Vary {
 		head = append(head, strings.ToUpper(v.Path))
@@ -71,17 +86,7 @@ func Sweep(w io.Writer, s *search.Sweep, style Style) error {
 		}
 		g.add(row...)
 	}
-	for _, l := range g.lines(style) {
-		b.WriteString(strings.TrimRight(l, " ") + "\n")
-	}
-	b.WriteString("\n")
-	for i := range s.Knees {
-		b.WriteString(KneeText(s, i) + "\n")
-	}
-	if _, err := io.WriteString(w, strings.TrimRight(b.String(), "\n")+"\n"); err != nil {
-		return fmt.Errorf("printing the sweep: %w", err)
-	}
-	return nil
+	return g
 }
 
 // plusMinus prints a mean and half the width of its interval, or the ends of an interval

@@ -17,10 +17,10 @@ type windowColumn struct {
 }
 
 // windowLines lays out the counts of a run's windows: the clients' requests and,
-// for each service that a fault was aimed at, the requests that it dealt with
-// and what its callers met. Without such a service all that are called are
-// shown. What stayed 0 in all windows is left out, but
-// for the clients' requests and those that the services dealt with.
+// for each service that a fault was aimed at, the requests that it dealt with and
+// what its callers met. Without such a service it shows all called services. It
+// leaves out counts that are 0 in all windows, except the clients' requests and the
+// requests that services dealt with.
 func windowLines(r *result.Result, style Style) []string {
 	if len(r.Windows) == 0 {
 		return nil

@@ -1,5 +1,5 @@
-// Package agent has the commands of microsim-agent, the small program that runs
-// beside, or as, the services of a system.
+// Package agent has the commands of microsim-agent, the small program that serves
+// mock services, applies faults and generates load.
 package agent
 
 import (
@@ -14,7 +14,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// Streams are where a command reads and writes: data goes to Out, talk to Err.
+// Streams are the standard streams of a command: data goes to Out, messages go to
+// Err.
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
@@ -23,15 +24,15 @@ type Streams struct {
 // ErrUsage marks errors of the command line.
 var ErrUsage = errors.New("see --help")
 
-// A Command is one of the program's.
+// A Command is a command of a Program.
 type Command struct {
 	Name, Doc string
 	Run       func(ctx context.Context, args []string, streams Streams) error
 }
 
-// A Program is the agent, or another with commands of the same form.
+// A Program is the agent, or another program with commands of this form.
 type Program struct {
-	// Name is how it is called.
+	// Name is the name of the program in messages.
 	Name     string
 	Commands []Command
 }
@@ -39,8 +40,9 @@ type Program struct {
 // NewDriver makes the driver by which a service of some name reaches a data store.
 type NewDriver func(caller string, t *topology.Service) (store.Driver, error)
 
-// Commands are those of the agent. Services that it serves call stores with the drivers
-// that newDriver makes; microsim-agent has none, so that it stays small.
+// Commands returns the commands of the agent. Its services call data stores with
+// drivers that newDriver makes. It is nil in microsim-agent, which stays small without
+// drivers.
 func Commands(newDriver NewDriver) []Command {
 	return []Command{
 		Serve("serve", newDriver),
@@ -51,22 +53,22 @@ func Commands(newDriver NewDriver) []Command {
 	}
 }
 
-// Serve is the command that serves a mock service.
+// Serve returns the command that serves a mock service.
 func Serve(name string, newDriver NewDriver) Command {
 	return Command{name, "serve one mock service", func(ctx context.Context, args []string, streams Streams) error {
 		return serve(ctx, newDriver, args, streams)
 	}}
 }
 
-// Run does what the arguments of microsim-agent, without its name, ask for, and returns
-// when it is done or ctx has ended.
+// Run executes the arguments of microsim-agent, without its name. It returns when the
+// command is done or ctx has ended.
 func Run(ctx context.Context, args []string, streams Streams) error {
 	p := Program{Name: "microsim-agent", Commands: Commands(nil)}
 	return p.Run(ctx, args, streams)
 }
 
-// Run does what the arguments, without the program's name, ask for, and returns
-// when it is done or ctx has ended.
+// Run executes arguments without the program's name. It returns when the command is
+// done or ctx has ended.
 func (p *Program) Run(ctx context.Context, args []string, streams Streams) error {
 	if len(args) == 0 {
 		return fmt.Errorf("no command is given: %w", ErrUsage)
@@ -83,8 +85,8 @@ func (p *Program) Run(ctx context.Context, args []string, streams Streams) error
 	return fmt.Errorf("%q is not a command of %s: %w", args[0], p.Name, ErrUsage)
 }
 
-// Parse reads the flags of a command that takes no other arguments. It reports
-// whether help was asked for, and printed.
+// Parse parses the flags of a command that takes no other arguments. It returns
+// true if the arguments ask for help, which it has printed.
 func Parse(flags *flag.FlagSet, doc string, args []string, streams Streams) (helped bool, err error) {
 	flags.SetOutput(io.Discard)
 	err = flags.Parse(args)

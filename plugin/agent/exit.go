@@ -14,8 +14,8 @@ const (
 	exitCleanup = 11
 )
 
-// ExitInterrupted is for a program that a second signal ended before it had
-// cleaned up.
+// ExitInterrupted is the exit code of a program that a second signal ended before
+// it had cleaned up.
 const ExitInterrupted = exitCleanup
 
 // ExitCode returns the exit code of microsim-agent for an error of [Run]: 0 for

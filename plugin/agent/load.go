@@ -38,7 +38,7 @@ Environment:
 Flags:
 `
 
-// generate is the command load.
+// generate is the command `load`.
 func generate(ctx context.Context, args []string, streams Streams) error {
 	var addr string
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
@@ -58,19 +58,19 @@ func generate(ctx context.Context, args []string, streams Streams) error {
 		_ = ln.Close()
 		return fmt.Errorf("printing the address: %w", err)
 	}
-	stop := serveControl(ln, g.Handler())
-	err = g.Run(ctx)
+	stop := serveControl(ln, g.handler())
+	err = g.run(ctx)
 	return errors.Join(err, stop())
 }
 
-// patience is how long a generator waits for others.
+// patience bounds how long a generator waits for its followers.
 type patience struct {
-	// start bounds the wait to be started, and terminated the wait for a follower
-	// to read the end after a signal. A follower whose connection broke is back
-	// within absent.
+	// start bounds the wait for the order to start, and terminated the wait, after
+	// a signal, for a follower to read the end. absent is how long a follower whose
+	// connection broke may stay away.
 	start, terminated, absent time.Duration
-	// during and after are how long nobody may follow: while the load goes on,
-	// and after its end.
+	// during and after bound the time without a follower: during the load, and
+	// after its end.
 	during, after time.Duration
 }
 
@@ -78,25 +78,25 @@ func defaultPatience() patience {
 	return patience{start: 5 * time.Minute, terminated: 20 * time.Second, absent: 5 * time.Second, during: 10 * time.Minute, after: time.Minute}
 }
 
-// A generator is one share of a load, from when it is described until somebody
-// has read what became of it.
+// A generator generates one share of a load, and keeps its outcomes until a
+// follower has read them.
 type generator struct {
 	job     remote.Job
 	share   loadgen.Share
 	token   string
 	control *loadgen.Control
 	log     *outcomeLog
-	// spans is nil if none are wanted.
+	// spans is nil if no spans are wanted.
 	spans    *span.Buffer
 	patience patience
 
 	started chan time.Duration // gets the delay, once
 	stopped chan struct{}      // closed by the order to stop
-	done    chan struct{}      // closed when all was read
+	done    chan struct{}      // closed when a follower has read everything
 	orders  orders
 }
 
-// newGenerator reads what is to be sent.
+// newGenerator reads the load from the environment.
 func newGenerator(getenv func(string) string) (*generator, error) {
 	text, err := readVariable(getenv, "MICROSIM_LOAD")
 	if err != nil {
@@ -126,7 +126,7 @@ func newGenerator(getenv func(string) string) (*generator, error) {
 	return g, nil
 }
 
-// readVariable reads a variable whose text may be in a file: @FILE.
+// readVariable reads an environment variable, whose text may be in a file: @FILE.
 func readVariable(getenv func(string) string, name string) ([]byte, error) {
 	text := getenv(name)
 	file, ok := strings.CutPrefix(text, "@")
@@ -140,9 +140,9 @@ func readVariable(getenv func(string) string, name string) ([]byte, error) {
 	return data, nil
 }
 
-// run waits for the order to start, generates the load, and returns when
-// somebody has read its end, or nobody comes to do so.
-func (g *generator) Run(ctx context.Context) error {
+// run waits for the order to start, generates the load, and returns when a follower
+// has read its end, or no follower has come in time.
+func (g *generator) run(ctx context.Context) error {
 	waiting := time.NewTimer(g.patience.start)
 	defer waiting.Stop()
 	select {
@@ -162,7 +162,7 @@ func (g *generator) Run(ctx context.Context) error {
 	case <-g.log.lonely(ended, g.patience.after, time.Now()):
 		return errors.New("nobody has read the end of the load")
 	case <-ctx.Done():
-		// Without a follower, such as a program that was killed, nobody will read it.
+		// Give up if no follower comes, such as when its program was killed.
 		select {
 		case <-g.done:
 		case <-g.log.lonely(ended, g.patience.absent, time.Time{}):
@@ -177,7 +177,7 @@ var (
 	errLonely  = errors.New("nobody follows what becomes of it any more") //nolint:gochecknoglobals // a sentinel
 )
 
-// generate sends the share, and writes its end down.
+// generate sends the share of the load, and notes its end.
 func (g *generator) generate(parent context.Context, delay time.Duration) {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)

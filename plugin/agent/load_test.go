@@ -53,10 +53,10 @@ func startGenerator(t *testing.T, phase load.Phase, change func(*generator)) *ru
 	if change != nil {
 		change(g)
 	}
-	server := httptest.NewServer(g.Handler())
+	server := httptest.NewServer(g.handler())
 	ctx, stop := context.WithCancel(t.Context())
 	r := &running{t: t, url: server.URL, stop: stop, done: make(chan error, 1)}
-	go func() { r.done <- g.Run(ctx) }()
+	go func() { r.done <- g.run(ctx) }()
 	t.Cleanup(func() {
 		server.CloseClientConnections()
 		server.Close()

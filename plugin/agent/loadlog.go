@@ -10,15 +10,15 @@ import (
 )
 
 const (
-	// maxKept bounds the bytes of outcomes that are kept for whoever follows: some
-	// four million outcomes.
+	// maxKept bounds the bytes of outcomes that are kept for followers: some four
+	// million outcomes.
 	maxKept = 64 << 20
 	// maxBatch bounds the bytes of one line.
 	maxBatch = 64 << 10
 )
 
-// An outcomeLog keeps the outcomes of a load for whoever wants to read them,
-// from wherever that broke off. Beyond its limit the oldest are dropped.
+// An outcomeLog keeps the outcomes of a load for followers, who can go on reading
+// where they broke off. Beyond its limit it drops the oldest.
 type outcomeLog struct {
 	limit int
 
@@ -45,7 +45,7 @@ func newOutcomeLog(limit int) *outcomeLog {
 	return &outcomeLog{limit: limit, first: 1, changed: make(chan struct{}), seen: time.Now()}
 }
 
-// add takes down one outcome. It may be called by many at once.
+// add adds one outcome. Many goroutines may call it at once.
 func (l *outcomeLog) add(o measure.Outcome) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -56,8 +56,8 @@ func (l *outcomeLog) add(o measure.Outcome) {
 	}
 }
 
-// cut makes a numbered batch of what has come since the last one. The lock is
-// held.
+// cut makes a numbered batch of the outcomes since the last batch. The caller holds
+// the lock.
 func (l *outcomeLog) cut() {
 	if l.current.count == 0 {
 		return
@@ -80,8 +80,8 @@ func (l *outcomeLog) wake() {
 	l.changed = make(chan struct{})
 }
 
-// flushEvery cuts batches until the function that it returns is called, which
-// waits.
+// flushEvery cuts batches until stop is called. stop waits until the cutting has
+// ended.
 func (l *outcomeLog) flushEvery(interval time.Duration) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -106,7 +106,7 @@ func (l *outcomeLog) flushEvery(interval time.Duration) (stop func()) {
 	}
 }
 
-// finish adds what is left, and the end.
+// finish adds the outcomes that are left, and the end.
 func (l *outcomeLog) finish(end *remote.End) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -131,7 +131,7 @@ func (l *outcomeLog) next(from int64) (line *remote.Line, more <-chan struct{}) 
 	return nil, l.changed
 }
 
-// follow counts a follower until the function that it returns is called.
+// follow counts a follower until leave is called.
 func (l *outcomeLog) follow() (leave func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -144,7 +144,8 @@ func (l *outcomeLog) follow() (leave func()) {
 	}
 }
 
-// alone is how long nobody has followed after a time.
+// alone returns how long there has been no follower, counted from a time at the
+// earliest.
 func (l *outcomeLog) alone(after time.Time) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -157,8 +158,8 @@ func (l *outcomeLog) alone(after time.Time) time.Duration {
 	return time.Since(after)
 }
 
-// lonely returns a channel that is closed when nobody has followed for some time,
-// which counts from after on. The end of ctx ends the watching.
+// lonely returns a channel that is closed when there has been no follower for the
+// limit, counted from after at the earliest. The end of ctx ends the watching.
 func (l *outcomeLog) lonely(ctx context.Context, limit time.Duration, after time.Time) <-chan struct{} {
 	closed := make(chan struct{})
 	go func() {

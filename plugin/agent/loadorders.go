@@ -20,11 +20,11 @@ const (
 	maxDelay = time.Minute
 )
 
-// orders are those that count only once.
+// orders are the orders that have an effect only the first time.
 type orders struct{ start, stop, done sync.Once }
 
-// handler answers the orders of whoever wants the load.
-func (g *generator) Handler() http.Handler {
+// handler answers the orders of followers of the load.
+func (g *generator) handler() http.Handler {
 	mux := http.NewServeMux()
 	fine := func(http.ResponseWriter, *http.Request) {}
 	mux.HandleFunc("GET "+control.HealthPath, fine)
@@ -46,7 +46,7 @@ func (g *generator) Handler() http.Handler {
 	return mux
 }
 
-// guard lets those through who know the token.
+// guard refuses requests without the token.
 func (g *generator) guard(serve http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !controlhttp.Authorized(r, g.token) {
@@ -101,8 +101,8 @@ func readOrder(w http.ResponseWriter, r *http.Request, into any) bool {
 	return err == nil
 }
 
-// serveOutcomes writes lines from a number on until the end, or until the reader
-// has gone.
+// serveOutcomes writes lines, from a number on, until the end of the load or until
+// the reader leaves.
 func (g *generator) serveOutcomes(w http.ResponseWriter, r *http.Request) {
 	from := int64(1)
 	if text := r.FormValue(control.FromParameter); text != "" {
@@ -124,7 +124,7 @@ func (g *generator) serveOutcomes(w http.ResponseWriter, r *http.Request) {
 			case <-more:
 				line, more = g.log.next(from)
 			case <-alive.C:
-				line = &remote.Line{Seq: from - 1} // shows that the connection is whole
+				line = &remote.Line{Seq: from - 1} // shows that the connection works
 			case <-r.Context().Done():
 				return
 			}

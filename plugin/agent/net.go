@@ -39,14 +39,15 @@ by emulate end: list shows what is left as orphaned, and the next apply removes 
 Flags:
 `
 
-// Event is a line that the net commands print.
+// An Event is a line that the net commands print.
 type Event struct {
 	Time time.Time `json:"time"`
 	// Event is one of backend, applied, listed, cleared, lost, nothing: lost means
-	// that others ended what was applied, nothing that there was nothing to clear.
+	// that another program removed the faults, nothing that there was nothing to
+	// clear.
 	Event   string `json:"event"`
 	Backend string `json:"backend,omitempty"`
-	// Why tells the reason: of the choice of a backend, or of a clearing.
+	// Why is the reason for the choice of a backend, or for a clearing.
 	Why       string              `json:"why,omitempty"`
 	Owner     string              `json:"owner,omitempty"`
 	Effective *netfault.Effective `json:"effective,omitempty"`
@@ -59,10 +60,10 @@ type netCommand struct {
 	streams Streams
 }
 
-// netFaults is the command net.
+// netFaults is the command `net`.
 func netFaults(ctx context.Context, args []string, streams Streams) error {
 	verbs := map[string]func(*netCommand, context.Context) error{
-		"apply": (*netCommand).Apply, "watch": (*netCommand).watch, "list": (*netCommand).list, "clear": (*netCommand).clear,
+		"apply": (*netCommand).apply, "watch": (*netCommand).watch, "list": (*netCommand).list, "clear": (*netCommand).clear,
 	}
 	if len(args) == 0 {
 		return fmt.Errorf("net: say apply, list, clear or watch: %w", ErrUsage)
@@ -85,14 +86,14 @@ func netFaults(ctx context.Context, args []string, streams Streams) error {
 	if err := c.o.target.Validate(); err != nil {
 		return fmt.Errorf("net %s: %w: use --netns, --pid or --pod-uid: %w", args[0], err, ErrUsage)
 	}
-	if err := c.Open(); err != nil {
+	if err := c.open(); err != nil {
 		return err
 	}
 	return errors.Join(verb(c, ctx), c.Close())
 }
 
 // open finds the namespace and makes the backends.
-func (c *netCommand) Open() error {
+func (c *netCommand) open() error {
 	makers, err := backendsNamed(c.o.backend)
 	if err != nil {
 		return err
@@ -113,8 +114,8 @@ func (c *netCommand) say(e Event) error {
 	return nil
 }
 
-// apply sets up one state, waits, and takes it back.
-func (c *netCommand) Apply(ctx context.Context) error {
+// apply sets up one state, waits until its end, and clears it.
+func (c *netCommand) apply(ctx context.Context) error {
 	if c.o.anyFault && c.o.rule.Interface == "" {
 		name, err := c.NS.DefaultInterface()
 		if err != nil {
@@ -134,17 +135,17 @@ func (c *netCommand) Apply(ctx context.Context) error {
 	}
 	if acts, err := c.set(ctx, state); err != nil {
 		if acts {
-			err = errors.Join(err, c.TakeBack(ctx, state.Owner, "error"))
+			err = errors.Join(err, c.takeBack(ctx, state.Owner, "error"))
 		}
 		return err
 	}
 	return c.end(ctx, state.Owner, waitFor(ctx, state.Deadline, c.watchOver(ctx, state.Owner)))
 }
 
-// watchOver returns a function that tells whether what an owner applied still
-// acts, and on the namespace that was named.
+// watchOver returns a function that returns an error if the faults of an owner no
+// longer act, or no longer on the named namespace.
 func (c *netCommand) watchOver(ctx context.Context, owner string) func() error {
-	ctx = context.WithoutCancel(ctx) // the end is looked at after a signal, too
+	ctx = context.WithoutCancel(ctx) // the function is called after a signal, too
 	return func() error {
 		if err := c.Lost(ctx, owner); err != nil || owner == "" {
 			return err
@@ -153,12 +154,13 @@ func (c *netCommand) watchOver(ctx context.Context, owner string) func() error {
 	}
 }
 
-// end takes back what acts for an owner, also what is left after another program
-// removed a part, and in a namespace that lost its name but lives on in processes.
+// end clears the faults of an owner. It also clears the rest after another program
+// removed a part of them, and in a namespace that has lost its name but still has
+// processes.
 func (c *netCommand) end(ctx context.Context, owner, why string) error {
 	err := c.watchOver(ctx, owner)()
 	if err == nil {
-		return c.TakeBack(ctx, owner, why)
+		return c.takeBack(ctx, owner, why)
 	}
 	if !errors.Is(err, impair.ErrReplaced) {
 		err = errors.Join(err, c.Impairer.TakeBack(ctx, owner))
@@ -191,8 +193,8 @@ func (c *netCommand) dryRun(state netfault.State) error {
 	return errors.New("no backend that works here can say beforehand what it would do; leave out --dry-run, or try --backend tc")
 }
 
-// set applies the state and says so; acts is whether it acts, even if it could
-// not be said.
+// set applies the state and prints that. acts says whether the state acts, even if
+// printing failed.
 func (c *netCommand) set(ctx context.Context, state netfault.State) (acts bool, err error) {
 	a, err := c.Impairer.Apply(ctx, state)
 	if a == nil {
@@ -203,16 +205,16 @@ func (c *netCommand) set(ctx context.Context, state netfault.State) (acts bool, 
 		c.say(Event{Event: "applied", Backend: a.Effective.Backend, Owner: state.Owner, Effective: &a.Effective}))
 }
 
-// takeBack clears what an owner has in every backend, and says so.
-func (c *netCommand) TakeBack(ctx context.Context, owner, why string) error {
+// takeBack clears the faults of an owner in every backend, and prints that.
+func (c *netCommand) takeBack(ctx context.Context, owner, why string) error {
 	if err := c.Impairer.TakeBack(ctx, owner); err != nil {
 		return fmt.Errorf("%w; try again with `microsim-agent net clear --owner %s %s`", err, owner, c.o.targetFlag())
 	}
 	return c.say(Event{Event: "cleared", Owner: owner, Why: why})
 }
 
-// clearStale takes back what is ours and past its deadline, or without its
-// process, and says so.
+// clearStale clears faults of this program that are past their deadline or whose
+// process is gone, and prints that.
 func (c *netCommand) clearStale(ctx context.Context) error {
 	cleared, err := c.ClearStale(ctx)
 	for _, e := range cleared {
@@ -233,7 +235,7 @@ func (c *netCommand) list(ctx context.Context) error {
 	return err
 }
 
-// clear takes back what is set up, and says what that was.
+// clear clears the faults that are set up, and prints them.
 func (c *netCommand) clear(ctx context.Context) error {
 	list, err := c.Held(ctx)
 	if err != nil {
@@ -268,14 +270,14 @@ func (c *netCommand) clear(ctx context.Context) error {
 // maxLine bounds a state that watch reads.
 const maxLine = 4 << 20
 
-// watch applies one state after the other, as they come.
+// watch applies the states that stdin has, one after the other.
 func (c *netCommand) watch(ctx context.Context) error {
 	if err := c.clearStale(ctx); err != nil {
 		return err
 	}
 	states := make(chan string)
 	readErr := make(chan error, 1)
-	// Reading stdin cannot be broken off; this goroutine ends with stdin or the
+	// Reading stdin cannot be interrupted; this goroutine ends with stdin or the
 	// process.
 	go func() {
 		defer close(states)
@@ -296,7 +298,7 @@ func (c *netCommand) watch(ctx context.Context) error {
 		if why == "" {
 			state, err := netfault.Parse(strings.NewReader(text))
 			if err == nil && current.Owner != "" && state.Owner != current.Owner {
-				err = c.TakeBack(ctx, current.Owner, "replaced")
+				err = c.takeBack(ctx, current.Owner, "replaced")
 			}
 			if err == nil {
 				current = state

@@ -16,7 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/netns"
 )
 
-// netOptions are the flags of the net commands.
+// netOptions holds the flags of the net commands.
 type netOptions struct {
 	target   netns.Target
 	backend  string
@@ -26,7 +26,7 @@ type netOptions struct {
 	dryRun   bool
 	faults   []string
 	rule     netfault.Rule
-	anyFault bool // some flag describes a fault
+	anyFault bool // a flag describes a fault
 }
 
 func (o *netOptions) flags() *flag.FlagSet {
@@ -154,7 +154,8 @@ func (o *netOptions) state(now time.Time, stdin io.Reader) (netfault.State, erro
 	return s, s.Validate()
 }
 
-// checkFaults holds the faults that are named against the flags that are given.
+// checkFaults returns an error if the named types of faults do not fit the given
+// flags.
 func checkFaults(named []string, i *netfault.Impairment) error {
 	kinds := []struct {
 		kind fault.Type
@@ -191,7 +192,8 @@ func checkFaults(named []string, i *netfault.Impairment) error {
 	return errors.Join(errs...)
 }
 
-// targetFlag names the target again, for a command to copy.
+// targetFlag returns the flag of the target, for a command line that a user can
+// copy.
 func (o *netOptions) targetFlag() string {
 	switch t := o.target; {
 	case t.Name != "":

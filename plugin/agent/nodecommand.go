@@ -54,7 +54,7 @@ type nodeOptions struct {
 	token        string
 }
 
-// nodeHelper is the command node.
+// nodeHelper is the command `node`.
 func nodeHelper(ctx context.Context, args []string, streams Streams) error {
 	var o nodeOptions
 	flags := flag.NewFlagSet("node", flag.ContinueOnError)
@@ -74,11 +74,12 @@ func nodeHelper(ctx context.Context, args []string, streams Streams) error {
 	if o.token = os.Getenv("MICROSIM_TOKEN"); o.token == "" {
 		return fmt.Errorf("node: MICROSIM_TOKEN is not set, and without a token anybody could give orders: %w", ErrUsage)
 	}
-	return o.Run(ctx, streams)
+	return o.run(ctx, streams)
 }
 
-// run listens and works.
-func (o nodeOptions) Run(ctx context.Context, streams Streams) error {
+// run is the helper of a node: it takes orders by HTTP and from files, and carries
+// them out until ctx ends.
+func (o nodeOptions) run(ctx context.Context, streams Streams) error {
 	log := slog.New(slog.NewTextHandler(streams.Err, nil))
 	n, err := nodeagent.Open(ctx, o.machine, log)
 	if err != nil {

@@ -38,14 +38,14 @@ Environment:
 Flags:
 `
 
-// ServeFlags are the flags of commands that serve something until they are ended.
+// ServeFlags are the flags of commands that serve until they are ended.
 type ServeFlags struct {
 	addr, control       string
 	watchStdin, verbose bool
 	logFormat           string
 }
 
-// AddFlags adds them.
+// AddFlags adds the flags to a set.
 func (o *ServeFlags) AddFlags(flags *flag.FlagSet) {
 	flags.StringVar(&o.addr, "addr", "", "address to listen on (:PORT); port 0 takes a free one")
 	flags.StringVar(&o.control, "control-addr", "", "second address for health, metrics and control, which a full accept queue does not block")
@@ -54,7 +54,7 @@ func (o *ServeFlags) AddFlags(flags *flag.FlagSet) {
 	flags.StringVar(&o.logFormat, "log-format", service.TextLogs, "format of the log on stderr: text or json")
 }
 
-// Logger logs to stderr as the flags say.
+// Logger returns a logger to stderr, as the flags say.
 func (o *ServeFlags) Logger(stderr io.Writer) (*slog.Logger, error) {
 	level := slog.LevelInfo
 	if o.verbose {
@@ -67,7 +67,7 @@ func (o *ServeFlags) Logger(stderr io.Writer) (*slog.Logger, error) {
 	return logger, nil
 }
 
-// A Server is what a command serves.
+// A Server is the service or data store that a command serves.
 type Server interface {
 	// Serve answers connections until ctx ends; any other end is an error.
 	Serve(ctx context.Context, ln net.Listener) error
@@ -75,10 +75,11 @@ type Server interface {
 	ControlHandler() http.Handler
 }
 
-// OwnNetwork is the variable that says that the network namespace is the service's own.
+// OwnNetwork is the environment variable that says that the service shares its network
+// namespace with no other program.
 const OwnNetwork = "MICROSIM_OWN_NETWORK"
 
-// serve is the command of that name.
+// serve is the command `serve`.
 func serve(ctx context.Context, newDriver NewDriver, args []string, streams Streams) error {
 	var o ServeFlags
 	flags := flag.NewFlagSet("serve", flag.ContinueOnError)
@@ -99,7 +100,7 @@ func serve(ctx context.Context, newDriver NewDriver, args []string, streams Stre
 	return o.Serve(ctx, fmt.Sprintf("service %q", svc.Name()), svc, os.Getenv, streams)
 }
 
-// serveConfig puts together flags and environment.
+// serveConfig returns the configuration that flags and environment describe.
 func serveConfig(name string, o *ServeFlags, getenv func(string) string, stderr io.Writer) (service.Config, error) {
 	logger, err := o.Logger(stderr)
 	if err != nil {
@@ -120,8 +121,8 @@ func serveConfig(name string, o *ServeFlags, getenv func(string) string, stderr 
 	return cfg, nil
 }
 
-// ReadSpec reads what is to be served from the environment: MICROSIM_SERVICE, with the
-// name and the token that SERVICE_NAME and MICROSIM_TOKEN give in its place.
+// ReadSpec reads the spec of the service from the environment: from MICROSIM_SERVICE,
+// whose name and token SERVICE_NAME and MICROSIM_TOKEN replace.
 func ReadSpec(getenv func(string) string) (*service.Spec, error) {
 	spec := &service.Spec{Service: topology.NewService("")}
 	data, err := readVariable(getenv, "MICROSIM_SERVICE")
@@ -138,14 +139,15 @@ func ReadSpec(getenv func(string) string) (*service.Spec, error) {
 	return spec, nil
 }
 
-// addresses is the line that tells where the service listens.
+// addresses is the line in which the program prints where it listens.
 type addresses struct {
 	Addr    string `json:"addr"`
 	Control string `json:"control,omitempty"`
 }
 
 // Serve listens where the flags and the environment say, prints the addresses, and serves
-// what until ctx ends, or stdin is closed if that is watched.
+// until ctx ends or, if stdin is watched, until stdin is closed. what names the server in
+// errors.
 func (o *ServeFlags) Serve(ctx context.Context, what string, server Server, getenv func(string) string, streams Streams) error {
 	addr := cmp.Or(o.addr, getenv("MICROSIM_ADDR"), ":"+cmp.Or(getenv("PORT"), "8080"))
 	ctx, cancel := context.WithCancel(ctx)
@@ -170,8 +172,8 @@ func (o *ServeFlags) Serve(ctx context.Context, what string, server Server, gete
 		return errors.Join(fmt.Errorf("printing the address: %w", err), stopControl())
 	}
 	if o.watchStdin || getenv("MICROSIM_WATCH_STDIN") != "" {
-		// Reading stdin cannot be broken off; this goroutine ends with stdin or
-		// with the process.
+		// Reading stdin cannot be interrupted; this goroutine ends with stdin or
+		// the process.
 		go func() {
 			_, _ = io.Copy(io.Discard, streams.In)
 			cancel()
@@ -181,7 +183,7 @@ func (o *ServeFlags) Serve(ctx context.Context, what string, server Server, gete
 	return errors.Join(err, stopControl())
 }
 
-// serveControl serves until the returned function is called, which waits.
+// serveControl serves until stop is called. stop waits until the server has ended.
 func serveControl(ln net.Listener, handler http.Handler) (stop func() error) {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan error, 1)

@@ -24,7 +24,7 @@ line comes by stdin, and ends when stdin does.
 Flags:
 `
 
-// stressCommand is the command stress.
+// stressCommand is the command `stress`.
 func stressCommand(ctx context.Context, args []string, streams Streams) error {
 	var o stress.Options
 	if helped, err := Parse(stress.Flags(&o), stressDoc, args, streams); helped || err != nil {
@@ -41,7 +41,8 @@ func stressCommand(ctx context.Context, args []string, streams Streams) error {
 		defer cancel()
 	}
 	if c.Type == fault.CPUStress {
-		// Its workers hold their threads, and the rest has to run beside them.
+		// Workers keep their threads busy, and other goroutines must run beside
+		// them.
 		runtime.GOMAXPROCS(int(math.Ceil(float64(c.Cores))) + 2)
 	}
 	s, err := stress.Prepare(c)
@@ -56,17 +57,17 @@ func stressCommand(ctx context.Context, args []string, streams Streams) error {
 	return s.Run(ctx)
 }
 
-// waitForLine says that all is ready and waits for a line; the context ends
-// with stdin.
+// waitForLine prints that the process is ready, and waits for a line on stdin. The
+// returned context ends with stdin.
 func waitForLine(ctx context.Context, streams Streams) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	if _, err := io.WriteString(streams.Out, "ready\n"); err != nil {
-		cancel() // nobody listens
+		cancel() // the parent does not read stdout any more
 		return ctx, cancel
 	}
 	line := make(chan struct{})
-	// Reading stdin cannot be broken off; this goroutine ends with stdin or with
-	// the process.
+	// Reading stdin cannot be interrupted; this goroutine ends with stdin or the
+	// process.
 	go func() {
 		defer cancel()
 		in := bufio.NewReader(streams.In)
@@ -74,7 +75,7 @@ func waitForLine(ctx context.Context, streams Streams) (context.Context, context
 			return
 		}
 		close(line)
-		_, _ = io.Copy(io.Discard, in) // until it ends, however it does
+		_, _ = io.Copy(io.Discard, in) // until stdin ends, with or without an error
 	}()
 	select {
 	case <-line:

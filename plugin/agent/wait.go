@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// lookEvery is how often a process looks whether its faults still act.
+// lookEvery is the pause between two checks whether faults still act.
 const lookEvery = time.Second
 
-// waitFor waits for the deadline, if there is one, for the end of the context, or
-// until lost returns an error; it calls lost every second. It says which came.
+// waitFor waits until the deadline, if there is one, until ctx ends, or until lost,
+// which it calls every second, returns an error. It returns which of them came.
 func waitFor(ctx context.Context, deadline time.Time, lost func() error) string {
 	var due <-chan time.Time
 	if !deadline.IsZero() {

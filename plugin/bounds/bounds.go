@@ -1,5 +1,5 @@
-// Package bounds has the flags that stop runs in virtual time which would not end, or
-// not fit into memory.
+// Package bounds has the flags that stop runs in virtual time which would never end,
+// or would not fit into memory.
 package bounds
 
 import (
@@ -17,7 +17,7 @@ type Flags struct {
 	instant, requests int
 }
 
-// AddFlags adds the flags, of runs in virtual time.
+// AddFlags adds the flags to a command.
 func (f *Flags) AddFlags(cmd *cobra.Command) {
 	standard := virtual.Limits{}.WithDefaults()
 	flags := cmd.Flags()
@@ -26,7 +26,7 @@ func (f *Flags) AddFlags(cmd *cobra.Command) {
 	flags.IntVar(&f.requests, "max-requests", standard.Requests, "in virtual time: stop a run with so many requests under way at once, of which each takes about 1 KB of memory")
 }
 
-// OnlyOnVirtual notes that the flags have an effect in virtual time alone.
+// OnlyOnVirtual notes that the flags have an effect only in virtual time.
 func (f *Flags) OnlyOnVirtual(cmd *cobra.Command) {
 	cli.OnlyOn(cmd.Flags(), []string{virtual.Target}, Names()...)
 }
@@ -44,10 +44,10 @@ func (f *Flags) Validate() error {
 	return nil
 }
 
-// Limits are those of a run.
+// Limits returns the limits that the flags set.
 func (f *Flags) Limits() virtual.Limits {
 	return virtual.Limits{Events: f.events, Instant: f.instant, Requests: f.requests}
 }
 
-// Names are those of the flags, for commands that refuse them.
+// Names returns the names of the flags, for commands that refuse them.
 func Names() []string { return []string{"max-events", "max-instant-events", "max-requests"} }

@@ -40,8 +40,8 @@ func sample() *calibration.Calibration {
 	return c
 }
 
-// What was measured, played in virtual time on the machine that is told of it, takes as
-// long as it did.
+// The measured system, played in virtual time on the calibrated machine, takes as long
+// as it did in the measurement.
 func TestVirtualRequestsTakeWhatWasMeasured(t *testing.T) {
 	c := sample()
 	p50 := func(service string, fresh bool) float64 {
@@ -172,7 +172,7 @@ func TestWriteOverwritesCalibrationsOnly(t *testing.T) {
 	}
 }
 
-// Which costs a run has follows from the flag and from what is there.
+// The flag, and the files that exist, decide which costs a run has.
 func TestFlagChoosesTheCosts(t *testing.T) {
 	state := t.TempDir()
 	t.Setenv("MICROSIM_STATE_DIR", state)

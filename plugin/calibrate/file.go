@@ -70,8 +70,8 @@ func read(name string, r io.Reader) (*calibration.Calibration, error) {
 	return c, nil
 }
 
-// write writes a whole file, or leaves what was there. What is no calibration is not
-// overwritten.
+// write writes a whole file, or leaves what was there. It does not overwrite a file
+// that is not a calibration.
 func write(path string, c *calibration.Calibration) error {
 	if err := mayWrite(path); err != nil {
 		return err

@@ -28,8 +28,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/service/work"
 )
 
-// How long each figure is measured. Together with starts and ends, it is at most
-// Longest.
+// The time for which each figure is measured. Together with starts and ends, all
+// take at most Longest.
 const (
 	trialTime      = time.Second
 	requestsTime   = 5 * time.Second
@@ -145,8 +145,8 @@ func startTime(ctx context.Context, service topology.Service, starts int) (time.
 	return times[len(times)/2], nil
 }
 
-// deploy starts a system that nobody else finds. What it returns ends it, also
-// after an error.
+// deploy starts a system that nobody else finds. The caller must call the returned
+// function to end it, even after an error.
 func deploy(ctx context.Context, l local.Flags, s topology.System) (*bench, func() error, error) {
 	none := func() error { return nil }
 	deployer, err := l.DeployerIn("", io.Discard)

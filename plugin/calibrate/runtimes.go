@@ -19,8 +19,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runtimes"
 )
 
-// How long a runtime is warmed up, and how long each of its figures is measured, by
-// so many users.
+// The time for which a runtime is warmed up, the time for which each of its figures
+// is measured, and the number of users of the load.
 const (
 	warmTime       = 2 * time.Second
 	runtimeTime    = 3 * time.Second

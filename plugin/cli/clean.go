@@ -12,9 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-// Clean makes text of others fit for one line of a terminal or a cell of a table:
-// control characters, which could move the cursor or forge rows, and characters
-// that change the direction of text are shown by their escapes.
+// Clean makes foreign text safe to print in one line of a terminal or one cell of a
+// table. It escapes control characters, because they could move the cursor or forge
+// rows, and characters that change the direction of text.
 func Clean(text string) string {
 	if !strings.ContainsFunc(text, isControl) && utf8.ValidString(text) {
 		return text
@@ -22,15 +22,14 @@ func Clean(text string) string {
 	return string(appendClean(nil, []byte(text), isControl, false))
 }
 
-// isControl reports whether a character acts on the terminal in place of being
-// shown.
+// isControl reports whether a terminal obeys a character instead of showing it.
 func isControl(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
 
 // A colour is an SGR sequence (ECMA-48, 8.3.117), which moves no cursor.
 var colour = regexp.MustCompile(`^\x1b\[[0-9;]{0,16}m`)
 
-// appendClean appends text in which the characters of a kind are escaped, those
-// of colours only if these are not kept.
+// appendClean appends text with the characters escaped that escape selects. If
+// colours is set, it keeps SGR sequences as they are.
 func appendClean(to, text []byte, escape func(rune) bool, colours bool) []byte {
 	for len(text) > 0 {
 		r, size := utf8.DecodeRune(text)
@@ -55,22 +54,22 @@ func appendClean(to, text []byte, escape func(rune) bool, colours bool) []byte {
 	return to
 }
 
-// A CleanWriter passes text on as [Clean] does, but for the ends of lines and
-// tabs. It may be used by several goroutines at once.
+// A CleanWriter cleans text as [Clean] does, but keeps newlines and tabs. Several
+// goroutines may use it at once.
 type CleanWriter struct {
 	to   io.Writer
-	lost func(error) // nil if nobody wants to know
+	lost func(error) // may be nil
 
 	mu   sync.Mutex
-	part []byte // of a character whose end has not come yet
+	part []byte // the first bytes of a character that a write cut in two
 	err  error
 }
 
-// NewCleanWriter returns a writer that passes clean text on.
+// NewCleanWriter returns a writer that passes clean text on to another.
 func NewCleanWriter(to io.Writer) *CleanWriter { return &CleanWriter{to: to} }
 
-// OnLost sets what is called with the first error of writing. It must be set
-// before the first write.
+// OnLost sets the function that is called with the first error of writing. Call
+// OnLost before the first write.
 func (w *CleanWriter) OnLost(lost func(error)) { w.lost = lost }
 
 // Write implements io.Writer.
@@ -113,7 +112,8 @@ func (w *CleanWriter) note(err error) {
 	}
 }
 
-// A rawWriter writes past the cleaning, and tells of errors as if it did not.
+// A rawWriter writes without cleaning. Its errors count as errors of the
+// CleanWriter.
 type rawWriter struct{ *CleanWriter }
 
 func (w rawWriter) Write(text []byte) (int, error) {
@@ -129,7 +129,7 @@ type coloredWriter struct{ *CleanWriter }
 
 func (w coloredWriter) Write(text []byte) (int, error) { return w.write(text, true) }
 
-// colored returns the writer for text that may have colours.
+// colored returns the writer for text in which colours are allowed.
 func colored(w io.Writer) io.Writer {
 	if c, ok := w.(*CleanWriter); ok {
 		return coloredWriter{c}
@@ -137,8 +137,8 @@ func colored(w io.Writer) io.Writer {
 	return w
 }
 
-// Raw returns the writer for text whose control characters are all ours, such as
-// the frames of a live view.
+// Raw returns a writer that does not clean. Use it only for text whose control
+// characters all come from this program, such as the frames of a live view.
 func Raw(w io.Writer) io.Writer {
 	if c, ok := w.(*CleanWriter); ok {
 		return rawWriter{c}
@@ -146,7 +146,7 @@ func Raw(w io.Writer) io.Writer {
 	return w
 }
 
-// fileOf returns the file that a stream leads to.
+// fileOf returns the file that a stream writes to, past any cleaning.
 func fileOf(w io.Writer) (*os.File, bool) {
 	switch c := w.(type) {
 	case *CleanWriter:

@@ -2,8 +2,8 @@ package cli
 
 import "strings"
 
-// CommandLine joins words to a command line that a shell takes apart into the same
-// words, so that it can be pasted.
+// CommandLine joins words into a command line, quoted so that a shell splits it
+// into the same words: a user can paste it.
 func CommandLine(words ...string) string {
 	quoted := make([]string, len(words))
 	for i, word := range words {
@@ -12,7 +12,7 @@ func CommandLine(words ...string) string {
 	return strings.Join(quoted, " ")
 }
 
-// quote is a word as a shell takes it.
+// quote quotes a word for a shell, if it needs quotes.
 func quote(word string) string {
 	if word != "" && !strings.ContainsAny(word, " \t\n'\"\\$&;|<>()*?#~`{}[]!") {
 		return word

@@ -2,15 +2,16 @@ package cli
 
 import "github.com/microsim-dev/kubectl-microsim/model/unit"
 
-// A Duration is a flag that takes durations as files do, with min and d, and that
-// prints nothing as its default if it has none.
+// A Duration is a flag that takes the same durations as files, with min and d. Help
+// shows no default for it if the variable is 0.
 type Duration struct {
 	to *unit.Duration
-	// given is set if the flag is on the command line: it may say 0s.
+	// given is set if the flag is on the command line, because 0s can be given,
+	// too.
 	given bool
 }
 
-// NewDuration returns a flag that sets a duration.
+// NewDuration returns a flag that sets the variable; its value now is the default.
 func NewDuration(to *unit.Duration) *Duration { return &Duration{to: to} }
 
 // String implements pflag.Value.

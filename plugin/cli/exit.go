@@ -1,5 +1,5 @@
-// Package cli is what all commands share: streams, flags, input files, printing,
-// the terminal, signals, and errors with their exit codes.
+// Package cli holds the parts that all commands share: streams, flags, input files,
+// printing, the terminal, signals, and errors with their exit codes.
 package cli
 
 import (
@@ -23,36 +23,39 @@ const (
 	ExitCleanup     = 11
 )
 
-// usageError is a misuse of the command line; the usage line is shown with it.
+// usageError is a misuse of the command line. Conclude prints the usage line of the
+// command below it.
 type usageError struct {
 	cmd *cobra.Command
 	err error
 }
 
-// Usage makes an error a misuse of a command.
+// Usage marks an error as a misuse of a command, which exits with ExitUsage.
 func Usage(cmd *cobra.Command, err error) error { return usageError{cmd, err} }
 
 func (e usageError) Error() string { return e.err.Error() }
 func (e usageError) Unwrap() error { return e.err }
 
-// checksFailedError says that an experiment ran and was judged bad.
+// checksFailedError says that an experiment ran to its end and did not pass.
 type checksFailedError struct{ failed, all int }
 
-// ChecksFailed is the error of an experiment whose checks did not all hold.
+// ChecksFailed is the error of an experiment of which some checks did not hold. It
+// exits with ExitCheckFailed.
 func ChecksFailed(failed, all int) error { return checksFailedError{failed, all} }
 
 func (e checksFailedError) Error() string {
 	return fmt.Sprintf("%d of %d checks did not hold", e.failed, e.all)
 }
 
-// endedBadlyError says that a run elsewhere ended in an error, and with which exit
-// code.
+// endedBadlyError says that a run in the cluster ended in an error, and with which
+// exit code.
 type endedBadlyError struct {
 	code int
 	text string
 }
 
-// EndedBadly is the error of a run elsewhere that ended with an exit code.
+// EndedBadly is the error of a run in the cluster that ended with an exit code;
+// this command exits with the same code.
 func EndedBadly(code int, text string) error { return endedBadlyError{code, text} }
 
 func (e endedBadlyError) Error() string { return "the run ended badly: " + e.text }
@@ -63,7 +66,7 @@ type exitError struct {
 	err  error
 }
 
-// ExitWith gives an error an exit code of its own; nil stays nil.
+// ExitWith gives an error an exit code of its own. It returns nil if err is nil.
 func ExitWith(code int, err error) error {
 	if err == nil {
 		return nil
@@ -74,8 +77,8 @@ func ExitWith(code int, err error) error {
 func (e exitError) Error() string { return e.err.Error() }
 func (e exitError) Unwrap() error { return e.err }
 
-// Commands are the arguments of a command that only has commands below it: an
-// argument that is none of them is a misuse, with those that it may have meant.
+// Commands checks the arguments of a command that only groups other commands. It
+// refuses an unknown command, and suggests those with a similar name.
 func Commands(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -88,7 +91,7 @@ func Commands(cmd *cobra.Command, args []string) error {
 	return Usage(cmd, err)
 }
 
-// Conclude prints an error for people and returns the exit code that goes with it.
+// Conclude prints an error for people and returns its exit code.
 func Conclude(w io.Writer, err error) int {
 	if err == nil {
 		return ExitDone
@@ -105,11 +108,12 @@ func Conclude(w io.Writer, err error) int {
 	return ExitCode(err)
 }
 
-// lineLimit is how long a line of an error may be. Values may have any length, and
-// a terminal that scrolls away shows neither the reason nor the next step.
+// lineLimit bounds a line of an error, in bytes. An error quotes values of any
+// length, and a long value would scroll the reason and the next step off the
+// screen.
 const lineLimit = 2000
 
-// shorten leaves out the middle of a line that is too long.
+// shorten leaves out the middle of a line that is longer than lineLimit.
 func shorten(line string) string {
 	if len(line) <= lineLimit {
 		return line
@@ -119,7 +123,8 @@ func shorten(line string) string {
 	return fmt.Sprintf("%s... (%d bytes left out) ...%s", head, len(line)-len(head)-len(tail), tail)
 }
 
-// ExitCode is the exit code that goes with an error.
+// ExitCode returns the exit code of an error. Of several joined errors, the first
+// in the order of the cases decides.
 func ExitCode(err error) int {
 	var (
 		usage     usageError
@@ -145,7 +150,8 @@ func ExitCode(err error) int {
 	return ExitError
 }
 
-// Cause replaces the bare text of a cancelled context by what ended it.
+// Cause replaces context.Canceled, which gives no reason, by the cause of the end
+// of ctx.
 func Cause(ctx context.Context, err error) error {
 	if err == nil || !errors.Is(err, context.Canceled) {
 		return err

@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// OneOf checks a flag that takes one of a few words.
+// OneOf refuses a value of a flag that is not one of the words.
 func OneOf(flag, value string, words ...string) error {
 	if slices.Contains(words, value) {
 		return nil
@@ -17,7 +17,8 @@ func OneOf(flag, value string, words ...string) error {
 	return fmt.Errorf("--%s %q is not known: write %s", flag, value, strings.Join(words, ", "))
 }
 
-// Given lists which of the flags were typed, whatever their values are.
+// Given lists which of the flags are on the command line, whatever their values
+// are.
 func Given(flags *pflag.FlagSet, names ...string) []string {
 	var given []string
 	for _, name := range names {
@@ -28,8 +29,8 @@ func Given(flags *pflag.FlagSet, names ...string) []string {
 	return given
 }
 
-// Refuse is the error of flags that have no effect here; it is nil if none of
-// them was typed. The reason continues the sentence "--a and --b ...".
+// Refuse returns an error if one of the flags, which have no effect here, is on the
+// command line. The reason continues the sentence "--a and --b ...".
 func Refuse(flags *pflag.FlagSet, reason string, names ...string) error {
 	given := Given(flags, names...)
 	if len(given) == 0 {
@@ -41,17 +42,18 @@ func Refuse(flags *pflag.FlagSet, reason string, names ...string) error {
 	return fmt.Errorf("%s %s", given[0], reason)
 }
 
-// CompleteFlag offers words as values of a flag.
+// CompleteFlag makes shell completion offer the words as values of a flag.
 func CompleteFlag(cmd *cobra.Command, flag string, words ...string) {
-	// It fails only for a flag that is not there, or that has words already.
+	// Registering fails only if the flag does not exist or is completed already.
 	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// targetsOf is the annotation that names the targets on which a flag has an
+// targetsOf is the annotation of a flag that lists the targets on which it has an
 // effect.
 const targetsOf = "microsim-targets"
 
-// OnlyOn notes that flags have an effect on these targets alone.
+// OnlyOn notes that flags have an effect only on these targets; see
+// RefuseElsewhere.
 func OnlyOn(flags *pflag.FlagSet, targets []string, names ...string) {
 	for _, name := range names {
 		if flag := flags.Lookup(name); flag != nil {
@@ -63,7 +65,8 @@ func OnlyOn(flags *pflag.FlagSet, targets []string, names ...string) {
 	}
 }
 
-// RefuseElsewhere refuses flags that were typed and have no effect on a target.
+// RefuseElsewhere refuses flags on the command line that have no effect on the
+// target, as OnlyOn noted.
 func RefuseElsewhere(flags *pflag.FlagSet, on string) (err error) {
 	flags.Visit(func(flag *pflag.Flag) {
 		targets := flag.Annotations[targetsOf]

@@ -19,17 +19,17 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 )
 
-// Inputs are the files that a command reads: by -f, or by name as arguments.
+// Inputs are the files that a command reads, named by -f or as arguments.
 type Inputs struct {
 	Filenames []string
 	// Recursive reads directories below directories, too.
 	Recursive bool
-	// Only names which of the experiments, systems and loads in the files are meant;
-	// empty means all.
+	// Only names the experiments, systems and loads that are used of those in the
+	// files; empty means all.
 	Only []string
 }
 
-// AddFlags adds -f, and completes the arguments with examples and files.
+// AddFlags adds -f and -R. what says, in the help, what the files describe.
 func (i *Inputs) AddFlags(cmd *cobra.Command, what string) {
 	cmd.Flags().VarP((*filenames)(&i.Filenames), "filename", "f", what+": a file, a directory, a URL, an example's name, or - for standard input; several are separated by commas")
 	cmd.Flags().BoolVarP(&i.Recursive, "recursive", "R", false, "read the directories below those of --filename, too")
@@ -52,7 +52,8 @@ func (f *filenames) Set(text string) error {
 	return nil
 }
 
-// Args are the flags that name the same inputs.
+// Args returns the flags that name the same inputs, for a command line that repeats
+// this one.
 func (i *Inputs) Args() (words []string) {
 	for _, f := range i.Filenames {
 		words = append(words, "-f", f)
@@ -66,13 +67,15 @@ func (i *Inputs) Args() (words []string) {
 	return words
 }
 
-// AddOnly adds --only, for commands that take one of several descriptions.
+// AddOnly adds --only, for commands that use one of several descriptions. what
+// names them in the help.
 func (i *Inputs) AddOnly(cmd *cobra.Command, what string) {
 	cmd.Flags().StringSliceVar(&i.Only, "only", nil, "of what the files describe, only these "+what+": names, separated by commas")
 	_ = cmd.RegisterFlagCompletionFunc("only", i.completeOnly)
 }
 
-// completeOnly completes the names that --only may choose in the files named before.
+// completeOnly completes --only with the names in the files that the command line
+// names before it.
 func (i *Inputs) completeOnly(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -91,8 +94,8 @@ func (i *Inputs) completeOnly(_ *cobra.Command, args []string, begun string) ([]
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// CompleteInputs completes arguments that name examples or files. If kinds are
-// given, only examples of these are offered.
+// CompleteInputs completes arguments that name examples or files. Kinds limit the
+// examples; without kinds all are offered.
 func CompleteInputs(kinds ...string) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		return ExampleNames(args, begun, kinds...), cobra.ShellCompDirectiveDefault
@@ -100,7 +103,8 @@ func CompleteInputs(kinds ...string) cobra.CompletionFunc {
 }
 
 // Read reads the files of -f and those given as arguments. It returns when ctx
-// ends, even while a file, such as a pipe that nobody writes to, gives nothing.
+// ends, even while it waits for a file that gives nothing, such as a pipe without a
+// writer.
 func (i *Inputs) Read(ctx context.Context, streams Streams, args []string) (document.Documents, error) {
 	paths := append(append([]string(nil), i.Filenames...), args...)
 	if i.Recursive && !slices.ContainsFunc(paths, isDir) {
@@ -120,9 +124,9 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// Interruptible returns what read returns, or the cause of the end of ctx as soon
-// as that has ended. Opening and reading files cannot be interrupted, so read may
-// go on until the program ends.
+// Interruptible returns what read returns, or the cause of ctx as soon as ctx ends.
+// Opening and reading files cannot be interrupted, so the goroutine of read may go
+// on until the program ends.
 func Interruptible[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type answer struct {
 		value T
@@ -142,8 +146,8 @@ func Interruptible[T any](ctx context.Context, read func() (T, error)) (T, error
 	}
 }
 
-// ExampleNames lists the examples whose names begin like a word, with their titles,
-// as shells take completions; those among args are left out.
+// ExampleNames lists, as completions with titles, the examples whose names begin
+// with begun and are not among args. Kinds limit the list.
 func ExampleNames(args []string, begun string, kinds ...string) []cobra.Completion {
 	var names []cobra.Completion
 	for _, e := range examples.List() {
@@ -155,10 +159,11 @@ func ExampleNames(args []string, begun string, kinds ...string) []cobra.Completi
 	return names
 }
 
-// fetchTimeout bounds the reading of a file by URL.
+// fetchTimeout bounds the reading of a file by URL, from the request to the last
+// byte.
 const fetchTimeout = 30 * time.Second
 
-// fetch opens a URL.
+// fetch opens a URL for reading. The caller closes what it returns.
 func fetch(ctx context.Context, address string) (io.ReadCloser, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, fetchTimeout, fmt.Errorf("the server took longer than %v", fetchTimeout))
 	content, err := get(ctx, address)
@@ -175,7 +180,8 @@ func fetch(ctx context.Context, address string) (io.ReadCloser, error) {
 func get(ctx context.Context, address string) (io.ReadCloser, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		// The error of url.Parse has the URL in it, password included.
+		// The error of url.Parse is not wrapped, because it repeats the URL with
+		// its password.
 		return nil, errors.New("it is not a valid URL")
 	}
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
@@ -193,7 +199,7 @@ func get(ctx context.Context, address string) (io.ReadCloser, error) {
 	return resp.Body, nil
 }
 
-// body ends the time allowed for a response together with its body.
+// body is a response body that is bounded by fetchTimeout until it is closed.
 type body struct {
 	io.ReadCloser
 	ctx    context.Context
@@ -215,14 +221,15 @@ func (b body) Close() error {
 	return b.ReadCloser.Close()
 }
 
-// NoteRemoved tells of half-written results that were found and removed.
+// NoteRemoved returns a function that reports half-written results which were found
+// and removed.
 func NoteRemoved(w io.Writer) func(path string) {
 	return func(path string) {
 		fmt.Fprintf(w, "note: removed %s: half-written results of a command that was killed\n", Clean(path))
 	}
 }
 
-// ShowNotes tells what of a dialect was read but has no meaning here.
+// ShowNotes prints which parts of files in dialects were read but have no effect.
 func ShowNotes(w io.Writer, docs document.Documents) {
 	for _, d := range docs {
 		showNotes(w, d.Origin.Notes, d.Origin.OffCluster)
@@ -230,7 +237,7 @@ func ShowNotes(w io.Writer, docs document.Documents) {
 }
 
 // ShowNotesOnCluster is ShowNotes for a command that applies faults on a cluster, where
-// more has a meaning.
+// more parts have an effect.
 func ShowNotesOnCluster(w io.Writer, docs document.Documents) {
 	for _, d := range docs {
 		showNotes(w, d.Origin.Notes)
@@ -243,7 +250,7 @@ func showNotes(w io.Writer, lists ...[]decode.Mistake) {
 	}
 }
 
-// ShowLoad tells which load an experiment gets for which none is described.
+// ShowLoad prints which load an experiment gets if its files describe none.
 func ShowLoad(w io.Writer, docs document.Documents) {
 	if docs.Plain() {
 		fmt.Fprintf(w, "note: no load is described for system %q, so it gets %d requests a second; describe one in a LoadGenerator or an Experiment\n", docs.Systems()[0].Name, document.PlainRate)

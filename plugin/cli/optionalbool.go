@@ -8,7 +8,8 @@ import (
 // An optionalBool is a flag that is true, false, or not given.
 type optionalBool struct{ to **bool }
 
-// NewOptionalBool sets a variable, which stays nil while the flag is not given.
+// NewOptionalBool returns a flag that sets the variable, which stays nil if the
+// flag is not given.
 func NewOptionalBool(to **bool) *optionalBool { return &optionalBool{to} }
 
 func (b *optionalBool) String() string {
@@ -18,7 +19,7 @@ func (b *optionalBool) String() string {
 	return strconv.FormatBool(**b.to)
 }
 
-// Set reads true or false.
+// Set implements pflag.Value.
 func (b *optionalBool) Set(text string) error {
 	v, err := strconv.ParseBool(text)
 	if err != nil {
@@ -28,5 +29,5 @@ func (b *optionalBool) Set(text string) error {
 	return nil
 }
 
-// Type is how help calls the value.
+// Type implements pflag.Value.
 func (b *optionalBool) Type() string { return "bool" }

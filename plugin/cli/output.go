@@ -23,8 +23,8 @@ const (
 	goTemplate = "go-template"
 )
 
-// Output is how a command prints its data: as a table for people, or in a format
-// for programs.
+// Output holds the flags that say how a command prints its data: as a table for
+// people, or in a format for programs.
 type Output struct {
 	// Format is empty for the table, or one of the formats of AddFlags, with its
 	// template if it takes one: jsonpath={.items[*].name}.
@@ -35,11 +35,11 @@ type Output struct {
 	flags     *pflag.FlagSet
 }
 
-// Templates are the formats of objects: those that are printed whole, and those
-// that pick from them.
+// Templates lists the formats of objects: json and yaml print them whole, the
+// others print parts of them by a template.
 func Templates() []string { return []string{"json", "yaml", jsonPath, goTemplate} }
 
-// AddFlags adds --output with these formats.
+// AddFlags adds --output, which takes these formats.
 func (o *Output) AddFlags(cmd *cobra.Command, formats ...string) {
 	o.formats, o.flags = formats, cmd.Flags()
 	var words, completions []string
@@ -59,8 +59,8 @@ func (o *Output) AddNoHeaders(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&o.NoHeaders, "no-headers", false, "print tables without titles")
 }
 
-// Validate refuses formats that the command does not have, and templates that
-// cannot be read.
+// Validate refuses formats that the command does not have, and templates that do
+// not parse.
 func (o *Output) Validate() error {
 	if o.flags == nil || !o.flags.Changed("output") {
 		return nil
@@ -82,16 +82,16 @@ func (o *Output) Validate() error {
 	return err
 }
 
-// Machine reports whether a program reads the output.
+// Machine reports whether the format is one for programs.
 func (o *Output) Machine() bool { return o.Format != "" && o.Format != "wide" }
 
-// Wide reports whether the table has all its columns.
+// Wide reports whether the table gets all its columns.
 func (o *Output) Wide() bool { return o.Format == "wide" }
 
-// Names reports whether the names of objects are wanted alone.
+// Names reports whether only the names of objects are printed.
 func (o *Output) Names() bool { return o.Format == "name" }
 
-// Table prints rows under titles.
+// Table prints rows under titles, without the titles if --no-headers is given.
 func (o *Output) Table(w io.Writer, titles []string, rows [][]string) error {
 	if o.NoHeaders {
 		titles = nil
@@ -99,7 +99,7 @@ func (o *Output) Table(w io.Writer, titles []string, rows [][]string) error {
 	return PrintTable(w, titles, rows)
 }
 
-// Object prints a value in the format that was asked for.
+// Object prints a value in the format of --output, which must be one for programs.
 func (o *Output) Object(w io.Writer, v any) error {
 	execute, err := o.template()
 	if err != nil {
@@ -122,7 +122,8 @@ func (o *Output) Object(w io.Writer, v any) error {
 	return nil
 }
 
-// template returns what fills a template in; nil if the format takes none.
+// template returns the function that fills in the template of --output, or nil if
+// the format takes none.
 func (o *Output) template() (func(io.Writer, any) error, error) {
 	format, text, _ := strings.Cut(o.Format, "=")
 	switch format {
@@ -142,8 +143,8 @@ func (o *Output) template() (func(io.Writer, any) error, error) {
 	return nil, nil
 }
 
-// PrintTable prints rows under titles as kubectl does: columns three spaces
-// apart, empty cells as <none>. Without titles it prints the rows alone.
+// PrintTable prints rows under titles as kubectl does: columns three spaces apart,
+// empty cells as <none>. If titles is nil, it prints only the rows.
 func PrintTable(w io.Writer, titles []string, rows [][]string) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 3, ' ', 0)
 	if titles != nil {
@@ -171,7 +172,7 @@ func PrintNames(w io.Writer, kind string, names []string) error {
 	return failed
 }
 
-// PrintObject prints a value in a machine's format: json or yaml.
+// PrintObject prints a value as yaml if format says so, and as json otherwise.
 func PrintObject(w io.Writer, format string, v any) error {
 	data, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
@@ -205,14 +206,14 @@ func Age(d time.Duration) string {
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
 }
 
-// list wraps items as kubectl's machine formats do.
+// list is a list of objects as kubectl prints it in JSON and YAML.
 type list struct {
 	APIVersion string `json:"apiVersion"`
 	Kind       string `json:"kind"`
 	Items      any    `json:"items"`
 }
 
-// AsList wraps items as kubectl does.
+// AsList wraps items, a slice, as kubectl does in JSON and YAML.
 func AsList(items any) list {
 	return list{APIVersion: "v1", Kind: "List", Items: items}
 }

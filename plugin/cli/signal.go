@@ -21,9 +21,9 @@ type leftovers struct {
 	commands []string
 }
 
-// RecoverWith notes the command that removes exactly what is left if this program
-// ends from now on without cleaning up. The returned function takes the note
-// back: call it when nothing is left.
+// RecoverWith notes the command that removes exactly what this program leaves
+// behind if it ends from now on without cleaning up. Call cleaned when nothing is
+// left: it takes the note back.
 func RecoverWith(ctx context.Context, command string) (cleaned func()) {
 	l, ok := ctx.Value(leftoversKey{}).(*leftovers)
 	if !ok {
@@ -41,7 +41,7 @@ func RecoverWith(ctx context.Context, command string) (cleaned func()) {
 	}
 }
 
-// leave says how to remove what is left, and returns the exit code.
+// leave prints the commands that remove what is left, and returns the exit code.
 func (l *leftovers) leave(w io.Writer) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

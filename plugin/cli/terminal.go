@@ -13,15 +13,16 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// IsTerminal reports whether a person reads what is written, on something that
-// can move its cursor. TERM=dumb says that it can not.
+// IsTerminal reports whether a stream is a terminal that can move its cursor, and
+// returns its file. TERM=dumb says that the terminal cannot.
 func IsTerminal(w io.Writer) (*os.File, bool) {
 	f, ok := fileOf(w)
 	return f, ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
 }
 
-// Styled returns how text for a stream looks, and the writer that keeps its colours:
-// as wide as its terminal, and coloured where it is one, unless NO_COLOR is set.
+// Styled returns the style of text for a stream, and the writer that keeps its
+// colours. On a terminal the style has its width and, unless NO_COLOR is set,
+// colours.
 func Styled(w io.Writer) (io.Writer, report.Style) {
 	f, ok := IsTerminal(w)
 	if !ok {
@@ -34,10 +35,10 @@ func Styled(w io.Writer) (io.Writer, report.Style) {
 	return colored(w), report.Style{Width: width, Color: os.Getenv("NO_COLOR") == ""}
 }
 
-// A Line is painted again and again on a terminal, such as how far something is. On
-// other streams it is not shown.
+// A Line is a line on a terminal that is painted again and again, such as a
+// progress line. On other streams it is not shown.
 type Line struct {
-	raw  io.Writer // nil where no terminal is
+	raw  io.Writer // nil if the stream is not a terminal
 	size func() (width, height int)
 	last int
 }
@@ -51,11 +52,11 @@ func NewLine(w io.Writer) *Line {
 	return &Line{raw: Raw(w), size: SizeOf(f)}
 }
 
-// Shown reports whether the line is seen.
+// Shown reports whether the stream is a terminal, so that the line is shown.
 func (l *Line) Shown() bool { return l.raw != nil }
 
-// Show paints a text in place of the last one. What does not fit into one line of the
-// terminal is left out, because it could not be painted over.
+// Show paints a text over the last one. It cuts the text to the width of the
+// terminal, because a second line could not be painted over.
 func (l *Line) Show(text string) {
 	if l.raw == nil {
 		return
@@ -68,7 +69,7 @@ func (l *Line) Show(text string) {
 	l.last = len(letters)
 }
 
-// Clear takes the line away.
+// Clear blanks the line.
 func (l *Line) Clear() {
 	if l.raw != nil && l.last > 0 {
 		fmt.Fprintf(l.raw, "\r%s\r", strings.Repeat(" ", l.last))
@@ -76,8 +77,8 @@ func (l *Line) Clear() {
 	}
 }
 
-// newView shows a run on a stream: repainted on a terminal, line by line
-// elsewhere.
+// newView returns the view of a run on a stream: repainted on a terminal, line by
+// line otherwise.
 func newView(w io.Writer) *report.View {
 	f, ok := IsTerminal(w)
 	if !ok {
@@ -86,7 +87,8 @@ func newView(w io.Writer) *report.View {
 	return report.NewView(Raw(w), SizeOf(f), os.Getenv("NO_COLOR") == "")
 }
 
-// SizeOf asks a terminal for its size.
+// SizeOf returns a function that asks a terminal for its size in characters; 80 by
+// 24 if the terminal does not tell.
 func SizeOf(f *os.File) func() (width, height int) {
 	return func() (width, height int) {
 		width, height, err := term.GetSize(int(f.Fd()))
@@ -97,25 +99,25 @@ func SizeOf(f *os.File) func() (width, height int) {
 	}
 }
 
-// A screen shows runs on a stream, one after another, and what is said beside
-// them. It may be used by several goroutines at once.
+// A RunScreen shows runs on a stream, one after another, and messages above them.
+// Several goroutines may use it at once.
 type RunScreen struct {
 	out  io.Writer
 	mu   sync.Mutex
 	view *report.View // of the run under way
 }
 
-// NewRunScreen shows runs on a stream.
+// NewRunScreen returns a screen on a stream that shows no run yet.
 func NewRunScreen(out io.Writer) *RunScreen { return &RunScreen{out: out} }
 
-// Begin shows a run.
+// Begin begins the view of the next run.
 func (s *RunScreen) Begin() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.view = newView(s.out)
 }
 
-// Observe shows what happens in the run.
+// Observe shows an event of the run.
 func (s *RunScreen) Observe(e runner.Event) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -124,7 +126,7 @@ func (s *RunScreen) Observe(e runner.Event) {
 	}
 }
 
-// Write puts text above what is repainted.
+// Write prints text above the view, which is painted anew below it.
 func (s *RunScreen) Write(text []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,7 +136,7 @@ func (s *RunScreen) Write(text []byte) (int, error) {
 	return s.out.Write(text)
 }
 
-// Close takes the run off the screen.
+// Close ends the view of the run.
 func (s *RunScreen) Close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,20 +10,20 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 )
 
-// TLSFlags say how the certificates of https URLs are checked, by curl's names:
-// kubectl's are about the API server.
+// TLSFlags say how the certificates of https URLs are checked. They have curl's
+// names, because kubectl's names are about the API server.
 type TLSFlags struct {
 	insecure bool
 	file     string
 }
 
-// AddFlags adds the flags.
+// AddFlags adds the flags to a command.
 func (f *TLSFlags) AddFlags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.insecure, "insecure", false, "do not check the certificates of https URLs")
 	cmd.Flags().StringVar(&f.file, "cacert", "", "file with the certificates, in PEM, of the authorities to trust for https URLs (default those of the machine)")
 }
 
-// Read returns what the flags say; nil if they say nothing.
+// Read returns the settings that the flags ask for, or nil if none is given.
 func (f *TLSFlags) Read() (*load.TLS, error) {
 	switch {
 	case f.insecure && f.file != "":

@@ -31,7 +31,7 @@ type Finding struct {
 	Where string `json:"where"`
 	Name  string `json:"name"`
 	Works bool   `json:"works"`
-	// What it is good for.
+	// What says what the checked thing is good for.
 	What string `json:"what"`
 	// Why it does not work, and what helps; empty where it works.
 	Why    string `json:"why,omitempty"`

@@ -87,7 +87,7 @@ func TestTryProgram(t *testing.T) {
 	}
 }
 
-// What only root may do has that remedy, whatever else helps.
+// A finding that only root can mend has that remedy, even if another helps, too.
 func TestRemedies(t *testing.T) {
 	for _, tt := range []struct {
 		err  error

@@ -1,5 +1,6 @@
-// Package explore is the commands that ask questions by many runs in virtual
-// time: the load that a system bears, what settings change, and what breaks it.
+// Package explore has the commands that answer questions by many runs in virtual
+// time: limit (the load that a system bears), sweep (the effect of settings) and
+// search (the faults that break it).
 package explore
 
 import (
@@ -21,7 +22,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// common are the flags of all these commands.
+// common holds the flags that all these commands share.
 type common struct {
 	streams cli.Streams
 	inputs  cli.Inputs
@@ -97,7 +98,7 @@ func (o *common) note(format string, args ...any) {
 	fmt.Fprintf(o.streams.Err, "note: "+format+"\n", args...)
 }
 
-// newPlayer is what plays the runs, which cost what the flags say.
+// newPlayer returns the player of the runs, with the costs and limits of the flags.
 func (o *common) newPlayer(ctx context.Context, progress *line) (*player, error) {
 	machine, costs, err := o.costs.Load()
 	if err != nil {
@@ -107,7 +108,7 @@ func (o *common) newPlayer(ctx context.Context, progress *line) (*player, error)
 	return &player{ctx: ctx, line: progress, machine: machine, costs: costs, limits: o.bounds.Limits()}, nil
 }
 
-// print prints a document, or the text for people.
+// print prints a document for programs, or the text for people.
 func (o *common) print(document interface{ Encode(w io.Writer) error }, text func() error) error {
 	switch {
 	case o.output.Format == "json":
@@ -118,7 +119,7 @@ func (o *common) print(document interface{ Encode(w io.Writer) error }, text fun
 	return text()
 }
 
-// command is the command line that does the same again.
+// command returns the command line that repeats this command.
 func (o *common) command(cmd *cobra.Command, seed uint64, args []string) string {
 	words := append([]string{"kubectl", "microsim", cmd.Name()}, args...)
 	for _, f := range o.inputs.Filenames {
@@ -128,7 +129,7 @@ func (o *common) command(cmd *cobra.Command, seed uint64, args []string) string 
 	return cli.CommandLine(append(words, "--seed", strconv.FormatUint(seed, 10))...)
 }
 
-// requirements are the service-level objective of a command.
+// requirements holds the flag --slo: the requirements that a system must meet.
 type requirements struct {
 	texts []string
 	list  []search.Requirement
@@ -149,7 +150,7 @@ func (r *requirements) validate() error {
 	return nil
 }
 
-// of returns them for an experiment.
+// of returns the requirements for an experiment.
 func (r *requirements) of(o *common, e *experiment.Experiment) ([]search.Requirement, error) {
 	list := r.list
 	if len(list) == 0 {

@@ -80,6 +80,7 @@ passed after the last of them. Beyond that load, a short fault takes the system 
 	flags.Var(length{&o.duration, unit.Duration(2 * time.Second)}, "duration", "how long is judged")
 	flags.Var(length{&o.recovery, 0}, "recovery", "how long after the last trigger the requirements may be broken")
 	flags.StringArrayVar(&o.trigger, "trigger", nil, `a fault after which the system must come back: the name of one of the file, or its words, such as "latency cart delay=1s duration=5s"; none asks nothing; may be repeated (default those of the file that end)`)
+	cli.CompleteFlag(cmd, "arrivals", string(load.Constant), string(load.Poisson))
 	return cmd
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/search"
 )
 
-// How many runs are played at once changes nothing of what is found.
+// The number of runs that are played at once does not change the answers.
 func TestAnswersDoNotHangOnProcessors(t *testing.T) {
 	for name, find := range map[string]func(*player) (any, error){
 		"limit": func(p *player) (any, error) {

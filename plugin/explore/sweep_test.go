@@ -103,7 +103,7 @@ func TestSweepHasCommonRandomNumbers(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Nothing fills the backlog, so nothing may differ.
+	// The load does not fill the backlog, so the figures may not differ.
 	for i, value := range s.Points[0].Figures[0].Values {
 		if value != s.Points[1].Figures[0].Values[i] {
 			t.Errorf("seed %d: %v and %v", i, value, s.Points[1].Figures[0].Values[i])

@@ -18,21 +18,21 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// selectOptions are those of faults on pods that were selected by their labels.
+// selectOptions holds the flags of faults on pods that are selected by labels.
 type selectOptions struct {
 	selector string
 	to       []string
 	podGuard
 }
 
-// A podGuard is the flags that keep pods of others from being broken by mistake.
+// A podGuard has the flags that protect foreign pods from being broken by mistake.
 type podGuard struct {
 	allowSystem bool
 	maxPods     int
 	yes         bool
 }
 
-// addFlags adds the flags, which are about pods in the given words.
+// addFlags adds the flags; about names, in the help, the pods that they protect.
 func (g *podGuard) addFlags(cmd *cobra.Command, about string) {
 	flags := cmd.Flags()
 	flags.BoolVar(&g.allowSystem, "allow-system", false, about+": admit pods that the cluster itself needs")
@@ -41,7 +41,7 @@ func (g *podGuard) addFlags(cmd *cobra.Command, about string) {
 	cli.OnlyOn(flags, []string{"kind", "cluster"}, "allow-system", "max-pods", "yes")
 }
 
-// validate refuses a bound that admits nothing.
+// validate refuses a bound that admits no pod.
 func (g *podGuard) validate() error {
 	if g.maxPods < 1 {
 		return fmt.Errorf("--max-pods %d breaks nothing: write 1 or more", g.maxPods)
@@ -95,11 +95,11 @@ func (o *addOptions) run(ctx context.Context, f fault.Fault) error {
 		noteOneThread(o.streams.Err, system, &f)
 	}
 	cleaned := cli.RecoverWith(ctx, o.Command("clear", id))
-	// The time that passed while a question was answered does not count.
+	// Count the duration from now, without the time that the user needed to answer.
 	deadline := o.until()
 	if err := at.Inject(ctx, id, f, deadline); err != nil {
 		if ctx.Err() != nil {
-			// It may have been added before the interrupt was seen.
+			// The fault may have been added before the interrupt came.
 			err = errors.Join(err, o.takeBack(ctx, at, id))
 		}
 		cleaned()
@@ -117,7 +117,7 @@ func (o *addOptions) run(ctx context.Context, f fault.Fault) error {
 	return nil
 }
 
-// injector returns what the flags mean to break.
+// injector returns the system or the pods that the flags mean.
 func (o *addOptions) injector(ctx context.Context) (injector, error) {
 	k := o.target.Kube
 	if o.selector == "" {
@@ -138,8 +138,8 @@ func (o *addOptions) injector(ctx context.Context) (injector, error) {
 	return at, nil
 }
 
-// waitFor keeps the fault until its time is over or the command is interrupted, and
-// lets it follow pods that come and go.
+// waitFor waits until the fault ends or the command is interrupted. Meanwhile the
+// fault also acts on new pods.
 func (o *addOptions) waitFor(ctx context.Context, at injector, id string, deadline time.Time) error {
 	waiting := ctx
 	if !deadline.IsZero() {
@@ -162,7 +162,7 @@ func (o *addOptions) waitFor(ctx context.Context, at injector, id string, deadli
 	return nil
 }
 
-// takeBack clears the fault, also after ctx has ended.
+// takeBack clears the fault, even if ctx has ended.
 func (o *addOptions) takeBack(ctx context.Context, at injector, id string) error {
 	clearing, cancel := context.WithTimeout(context.WithoutCancel(ctx), runner.ClearTimeout)
 	defer cancel()

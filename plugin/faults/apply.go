@@ -21,7 +21,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// applyOptions are those of `fault apply`.
+// applyOptions holds the flags of `fault apply`.
 type applyOptions struct {
 	faultOptions
 	inputs   cli.Inputs
@@ -137,8 +137,8 @@ func (o *applyOptions) run(cmd *cobra.Command) error {
 	return o.play(ctx, injector, plan)
 }
 
-// refuseTaken refuses faults that have the names of others that act: those are
-// not to be cleared in their place; clear is the command that does.
+// refuseTaken refuses faults with the names of active ones, because clearing the
+// new ones would clear those; clear is the command that does.
 func refuseTaken(ctx context.Context, in injector, plan *timeline.Plan, clear func(id string) string) error {
 	active, err := in.Active(ctx)
 	if err != nil {
@@ -189,7 +189,8 @@ func errNoFaults() error {
 	return errors.New("the files describe no faults for this system: give fault definitions of VECROsim, objects of Chaos Mesh, or an Experiment")
 }
 
-// check names all that the system cannot do, before anything begins.
+// check returns an error that names every fault that the system cannot do, before
+// any fault begins.
 func (o *applyOptions) check(in injector, faults []fault.Fault) error {
 	var failed []error
 	for i := range faults {
@@ -206,8 +207,8 @@ func (o *applyOptions) check(in injector, faults []fault.Fault) error {
 	return errors.Join(failed...)
 }
 
-// victimsOf lists what a fault may become: itself, or one for each victim that
-// its rounds can draw.
+// victimsOf returns the faults that a fault stands for: itself, or one for each
+// victim that its rounds can draw.
 func victimsOf(f *fault.Fault) []fault.Fault {
 	if f.Rounds == nil {
 		return []fault.Fault{*f}
@@ -222,7 +223,7 @@ func victimsOf(f *fault.Fault) []fault.Fault {
 	return all
 }
 
-// play lets the faults come and go. Meanwhile pods that come later get them, too.
+// play plays the timeline. Meanwhile new pods get the active faults, too.
 func (o *applyOptions) play(ctx context.Context, in injector, plan *timeline.Plan) error {
 	var following sync.WaitGroup
 	defer following.Wait()
@@ -241,8 +242,9 @@ func (o *applyOptions) play(ctx context.Context, in injector, plan *timeline.Pla
 	return cli.Cause(ctx, p.play(ctx))
 }
 
-// tell prints an event: what was done to stdout, what was not to stderr, except
-// as data.
+// tell prints an event: added and cleared to stdout, never-started to stderr. It
+// leaves out failed, because the error of the command says that. With -o json it
+// prints every event to stdout.
 func (o *applyOptions) tell(e faultEvent) {
 	if o.output.Machine() {
 		if data, err := json.Marshal(e); err == nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// An injector is what faults can act on: a running system, wherever it runs, or
-// pods that were selected by their labels.
+// An injector applies faults to a running system on any target, or to pods that are
+// selected by labels.
 type injector interface {
 	CanInject(f *fault.Fault) error
 	Inject(ctx context.Context, id string, f fault.Fault, deadline time.Time) error
@@ -23,7 +23,8 @@ type injector interface {
 	Active(ctx context.Context) ([]runner.Injection, error)
 }
 
-// A planner tells what a fault would do, and can follow pods that change.
+// A planner says beforehand what a fault would do, and applies faults to new pods
+// while Follow runs.
 type planner interface {
 	Plan(ctx context.Context, id string, f fault.Fault, deadline time.Time) ([]faults.Effect, error)
 	Follow(ctx context.Context)
@@ -34,7 +35,7 @@ var (
 	_ planner = (*workload.Workloads)(nil)
 )
 
-// Command is the command line of a command of `fault` for the same place.
+// Command returns the command line of a `fault` command for the same target.
 func (o *faultOptions) Command(words ...string) string {
 	words = append([]string{"fault"}, words...)
 	if o.system != "" {
@@ -43,7 +44,7 @@ func (o *faultOptions) Command(words ...string) string {
 	return o.target.Command(words...)
 }
 
-// find returns the system that the flags mean.
+// find returns the running system that the flags mean.
 func (o *faultOptions) find(ctx context.Context, more ...func(*kubeapi.Config)) (injector, error) {
 	if !o.target.OnCluster() {
 		return local.Find(o.system)
@@ -59,16 +60,16 @@ func (o *faultOptions) find(ctx context.Context, more ...func(*kubeapi.Config)) 
 	return d, nil
 }
 
-// A faultPlace is where faults act: a system, or the selected pods of a
+// A faultPlace is a place with faults: a system, or the selected pods of a
 // namespace.
 type faultPlace struct {
-	// name tells places apart in messages.
+	// name identifies the place in messages.
 	name string
 	injector
 }
 
-// places returns all places that the flags mean. With a system named, there is
-// one.
+// places returns all places that the flags mean. If they name a system, it is the
+// only one.
 func (o *faultOptions) places(ctx context.Context) ([]faultPlace, error) {
 	if o.system != "" {
 		at, err := o.find(ctx)
@@ -108,7 +109,7 @@ func localPlaces() ([]faultPlace, error) {
 	var all []faultPlace
 	for _, s := range systems {
 		if !s.Alive || s.ControlURL == "" {
-			continue // nothing acts in it any more, or yet
+			continue // it has just ended or has not started yet, so no fault acts in it
 		}
 		client, err := local.Find(s.Name)
 		if err != nil {

@@ -20,16 +20,16 @@ func noteUnused(w io.Writer, system *topology.System, f *fault.Fault) {
 	fmt.Fprintf(w, "warning: fault %q may hit nothing: service %q does not call %q, so only requests whose chain makes this call meet it\n", f.Label(), t.From, t.Service)
 }
 
-// noteOneThread says what a fault of type cpu does to a service whose runtime has one
-// thread: more than users expect.
+// noteOneThread warns if a fault of type cpu blocks its whole target, because the
+// target's runtime has one thread.
 func noteOneThread(w io.Writer, system *topology.System, f *fault.Fault) {
 	if service := system.Service(f.Target.Service); service != nil {
 		NoteOneThread(w, service.Runtime, f)
 	}
 }
 
-// NoteOneThread says what a fault of type cpu does to a service of a runtime that has
-// one thread.
+// NoteOneThread warns if a fault of type cpu blocks its whole target, because the
+// target's runtime has one thread.
 func NoteOneThread(w io.Writer, runtime topology.RuntimeName, f *fault.Fault) {
 	if r, _ := topology.LookupRuntime(runtime); r.OneThread && f.Type == fault.CPU {
 		fmt.Fprintf(w, "note: runtime %s of service %q has one thread, so while fault %q works on a processor the replica answers nobody, health checks included, and may be restarted\n", r.Name, f.Target.Service, f.Label())

@@ -1,5 +1,5 @@
-// Package faults is the commands that add, apply, list and clear faults on a running
-// system.
+// Package faults has the commands that add, apply, list and clear faults on a
+// running system.
 package faults
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 )
 
-// New is `fault`, with the commands below it.
+// New returns the command `fault`, with the commands below it.
 func New(streams cli.Streams) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fault",
@@ -33,7 +33,7 @@ func New(streams cli.Streams) *cobra.Command {
 	return cmd
 }
 
-// faultOptions are those that all commands of `fault` share.
+// faultOptions holds the flags that all commands of `fault` share.
 type faultOptions struct {
 	streams cli.Streams
 	target  target.Target
@@ -47,7 +47,7 @@ func (o *faultOptions) AddFlags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("system", o.target.CompleteSystems())
 }
 
-// addOptions are those of `fault add`.
+// addOptions holds the flags of `fault add`.
 type addOptions struct {
 	faultOptions
 	selectOptions
@@ -110,6 +110,16 @@ func newFaultAdd(streams cli.Streams) *cobra.Command {
 	flags.Var(&o.probability, "probability", "share of requests to break, such as 0.1 or 10%; on the network, of connections")
 	flags.StringVar(&o.direction, "direction", "", "which way the network is broken: to the target, from it, or both")
 	flags.Var(cli.NewDuration(&o.lasts), "for", "how long; without it until it is cleared, with --selector 5m")
+	cli.CompleteFlag(cmd, "direction", string(fault.ToTarget), string(fault.FromTarget), string(fault.Both))
+	_ = cmd.RegisterFlagCompletionFunc("target", o.target.CompleteServices(&o.system))
+	_ = cmd.RegisterFlagCompletionFunc("from", o.target.CompleteServices(&o.system))
+	o.addParameterFlags(cmd)
+	return cmd
+}
+
+// addParameterFlags adds a flag for each parameter that a type of fault can have.
+func (o *addOptions) addParameterFlags(cmd *cobra.Command) {
+	flags := cmd.Flags()
 	flags.Var(cli.NewDuration(&o.delay), "delay", "how long requests, packets, or data are held up, or connections live")
 	flags.Var(cli.NewDuration(&o.jitter), "jitter", "spread of the delay")
 	flags.Var(cli.NewDuration(&o.hold), "hold", "how long memory is held, processors are kept busy, or a store has no primary")
@@ -122,17 +132,22 @@ func newFaultAdd(streams cli.Streams) *cobra.Command {
 	flags.StringVar(&o.with, "with", "", "what to replace it by; $1 is its first group")
 	flags.Var(&o.load, "load", "share of each processor that a stress takes, such as 0.5 or 50%")
 	flags.StringVar(&o.method, "method", "", "way of a stress; see the documentation of its type")
-	flags.StringVar(&o.operation, "operation", "", "which operations of a data store: read, write, range or transaction; without it all")
+	flags.StringVar(&o.operation, "operation", "", "which operations of a data store: read, write, range or transaction, of kafka publish or consume; without it all")
 	flags.Var(&o.cores, "cores", "processors to keep busy")
-	cli.CompleteFlag(cmd, "operation", "read", "write", "range", "transaction")
-	cli.CompleteFlag(cmd, "direction", string(fault.ToTarget), string(fault.FromTarget), string(fault.Both))
-	cli.CompleteFlag(cmd, "method", "all", "sqrt", "matrixprod", "hdd", "sync")
-	_ = cmd.RegisterFlagCompletionFunc("target", o.target.CompleteServices(&o.system))
-	_ = cmd.RegisterFlagCompletionFunc("from", o.target.CompleteServices(&o.system))
-	return cmd
+	cli.CompleteFlag(cmd, "operation", fault.Operations()...)
+	_ = cmd.RegisterFlagCompletionFunc("method", completeMethods)
 }
 
-// Validate returns the fault that the flags describe, or what is wrong with them.
+// completeMethods completes --method with the methods of the type on the command line.
+func completeMethods(_ *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return fault.Methods(fault.Type(args[0])), cobra.ShellCompDirectiveNoFileComp
+}
+
+// Validate returns the fault that the flags describe, or an error if they are
+// wrong.
 func (o *addOptions) Validate(cmd *cobra.Command, word string) (fault.Fault, error) {
 	flags := cmd.Flags()
 	for _, check := range []func() error{
@@ -155,12 +170,12 @@ func (o *addOptions) Validate(cmd *cobra.Command, word string) (fault.Fault, err
 	return o.fault(word)
 }
 
-// validateArgs refuses parameters that the type of fault does not have, and zeros
-// that would be taken for its defaults.
+// validateArgs refuses parameters that the type of fault does not have, and zeros,
+// which would mean the default.
 func validateArgs(flags *pflag.FlagSet, word string) error {
 	entry, ok := fault.Lookup(fault.Type(word))
 	if !ok {
-		return nil // the type is refused with all types that there are
+		return nil // the error about the type comes later, with a list of all types
 	}
 	has := append(slices.Clone(entry.Needs), entry.May...)
 	for _, arg := range []fault.Arg{
@@ -181,8 +196,8 @@ func validateArgs(flags *pflag.FlagSet, word string) error {
 	return nil
 }
 
-// zeroOf is the text of the zero value of a flag, which these flags have as their
-// default.
+// zeroOf returns the text of the zero value of a flag, which is the default of
+// these flags.
 func zeroOf(flag *pflag.Flag) string { return flag.DefValue }
 
 // argsOf lists the flags of a type for its help.
@@ -200,7 +215,7 @@ func argsOf(e fault.Entry) string {
 	return " (" + strings.Join(flags, " ") + ")"
 }
 
-// fault makes the fault that the flags describe, or says what is wrong.
+// fault returns the fault that the flags describe, or an error if they are wrong.
 func (o *addOptions) fault(word string) (fault.Fault, error) {
 	f := fault.Fault{
 		Name: o.name, Type: fault.Type(word), Duration: o.lasts, Probability: o.probability,
@@ -233,19 +248,19 @@ func (o *addOptions) fault(word string) (fault.Fault, error) {
 	return f, problems.Err()
 }
 
-// flagOf is the flag that gives what files have at a path.
+// flagOf returns the flag that stands for the field of a file at a path.
 func flagOf(path string) string {
 	switch name := path[strings.LastIndex(path, ".")+1:]; name {
 	case "service", "replica", "endpoint":
 		return "--target"
 	case "duration":
 		return "--for"
-	default: // others have the same name
+	default: // the other flags have the name of the field
 		return "--" + name
 	}
 }
 
-// until is when a fault that begins now ends.
+// until returns when a fault that begins now ends; the zero time means never.
 func (o *addOptions) until() time.Time {
 	if o.lasts == 0 {
 		return time.Time{}
@@ -253,7 +268,8 @@ func (o *addOptions) until() time.Time {
 	return time.Now().Add(o.lasts.Std())
 }
 
-// faultID makes a name of type and target that a command line takes as it is.
+// faultID returns a name made of type and target, which needs no quotes on a
+// command line.
 func faultID(f fault.Fault) string {
 	clean := strings.Map(func(r rune) rune {
 		switch {

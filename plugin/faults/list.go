@@ -41,7 +41,7 @@ func newFaultList(streams cli.Streams) *cobra.Command {
 // A placedFault is a fault and where it acts.
 type placedFault struct {
 	runner.Injection
-	// In names the place where there may be several.
+	// In names the place, if there may be several.
 	In string `json:"in,omitempty"`
 }
 
@@ -89,8 +89,8 @@ func Print(streams cli.Streams, output *cli.Output, active []runner.Injection) e
 	return printPlaced(streams, output, all)
 }
 
-// printPlaced prints the table of faults. The wide one also says with what each
-// acts, and when it began; columns that no fault fills are left out.
+// printPlaced prints the table of faults. The wide table also has their parameters
+// and begins. It leaves out columns that are empty for all faults.
 func printPlaced(streams cli.Streams, output *cli.Output, all []placedFault) error {
 	if len(all) == 0 {
 		fmt.Fprintln(streams.Err, "No faults act.")
@@ -133,14 +133,14 @@ func printPlaced(streams cli.Streams, output *cli.Output, all []placedFault) err
 	return nil
 }
 
-// faultRow are the columns that every table of faults has, but for the age.
+// faultRow returns the cells that every table of faults has, without the age.
 func faultRow(in *runner.Injection) []string {
 	remaining := "unlimited"
 	switch {
 	case !in.Deadline.IsZero():
 		remaining = cli.Age(time.Until(in.Deadline))
 	case timeline.ActsOnce(&in.Fault):
-		remaining = "<none>" // it is listed until its victims are back
+		remaining = "<none>" // it has no deadline, and is listed until its victims are back
 	}
 	hits := "<unknown>"
 	if in.Hits >= 0 {

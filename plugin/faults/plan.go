@@ -17,7 +17,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// plan prints what the fault would do. Before pods of others are broken, it asks
+// plan prints what the fault would do. If it would break foreign pods, plan asks
 // whether to go on.
 func (o *addOptions) plan(ctx context.Context, at injector, id string, f fault.Fault) error {
 	p, plans := at.(planner)
@@ -38,7 +38,7 @@ func (o *addOptions) plan(ctx context.Context, at injector, id string, f fault.F
 	return goOn(o.streams)
 }
 
-// printEffects prints exactly which pods are hit, and how.
+// printEffects prints exactly which pods the fault hits, and how.
 func printEffects(w io.Writer, effects []faults.Effect) error {
 	if len(effects) == 0 {
 		fmt.Fprintln(w, "No pod would be hit.")
@@ -56,8 +56,8 @@ func printEffects(w io.Writer, effects []faults.Effect) error {
 	return cli.PrintTable(w, []string{"POD", "NODE", "RULE"}, rows)
 }
 
-// describeRule tells what happens to a pod: the type with its parameters, and
-// which packets are meant.
+// describeRule says what happens to a pod: the type with its parameters, and which
+// packets it affects.
 func describeRule(e *faults.Effect) string {
 	f := &e.Fault
 	text := string(f.Fault.Type) + describeArgs(&f.Fault)
@@ -106,7 +106,8 @@ func describeArgs(f *fault.Fault) string {
 	return text.String()
 }
 
-// goOn asks whether to go on. Nobody is there to answer without a terminal.
+// goOn asks the user whether to go on. Without a terminal it returns an error,
+// because no user can answer.
 func goOn(streams cli.Streams) error {
 	in, ok := streams.In.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {

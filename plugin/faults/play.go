@@ -12,13 +12,13 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// momentaryFor is how long a kill or restart is remembered at most.
+// momentaryFor is how long a kill or restart stays in the list of faults at most.
 const momentaryFor = 5 * time.Minute
 
-// A faultEvent tells what became of a fault while a timeline is played.
+// A faultEvent says what happened to a fault while a timeline is played.
 type faultEvent struct {
 	Time time.Time `json:"time"`
-	// Elapsed is counted in seconds from the beginning of the timeline.
+	// Elapsed is in seconds from the beginning of the timeline.
 	Elapsed float64 `json:"elapsed"`
 	// Event is added, cleared, failed or never-started.
 	Event  string     `json:"event"`
@@ -28,8 +28,8 @@ type faultEvent struct {
 	Error  string     `json:"error,omitempty"`
 }
 
-// planFaults plans when the faults come and go. Those that would start at the
-// limit or later are missed; without a limit, the timeline lasts as long as the
+// planFaults plans when the faults come and go. Faults that would start at the
+// limit or later are missed. If the limit is 0, the timeline lasts as long as the
 // faults.
 func planFaults(faults []fault.Fault, limit time.Duration, seed uint64) (*timeline.Plan, error) {
 	if limit == 0 {
@@ -38,7 +38,8 @@ func planFaults(faults []fault.Fault, limit time.Duration, seed uint64) (*timeli
 	return timeline.New(faults, timeline.Options{Length: limit, Seed: seed, Name: namedID, Remember: momentaryFor})
 }
 
-// namedID names a fault by its name, or else by type and target, and its round.
+// namedID is the id of a fault: its name, or else its type and target, with its
+// round.
 func namedID(w *timeline.Window) string {
 	id := w.Fault.Name
 	if id == "" {
@@ -50,12 +51,12 @@ func namedID(w *timeline.Window) string {
 	return id
 }
 
-// A performance is one playing of a timeline by `fault apply`.
+// A performance plays a timeline for `fault apply`.
 type performance struct {
 	plan     *timeline.Plan
 	injector runner.Injector
 	tell     func(faultEvent)
-	// remedy is the command that clears a fault by hand.
+	// remedy returns the command that clears a fault by hand.
 	remedy func(id string) string
 
 	began time.Time
@@ -64,8 +65,8 @@ type performance struct {
 	refused map[string]bool
 }
 
-// play plays the timeline, and takes back whatever acts when that ends. What was
-// never begun is told, the missed ones included.
+// play plays the timeline, and clears the faults that still act at its end. It
+// reports the faults that never began, including those whose time had passed.
 func (p *performance) play(ctx context.Context) error {
 	player := runner.NewFaultPlayer(p.plan)
 	p.refused = map[string]bool{}
@@ -76,7 +77,7 @@ func (p *performance) play(ctx context.Context) error {
 	p.began = time.Now()
 	err := player.Play(ctx, p.injector, p.began)
 	if failed := (*runner.FaultError)(nil); errors.As(err, &failed) {
-		err = failed.Err // it names the fault
+		err = failed.Err // this error names the fault already
 	}
 	err = errors.Join(err, p.leftBehind(player.ClearAll(ctx)))
 	for i, rec := range player.Records() {
@@ -110,7 +111,7 @@ func (p *performance) observe(c runner.FaultChange) {
 	p.report(event, c.Window, c.Err)
 }
 
-// leftBehind names the faults that could not be cleared.
+// leftBehind returns an error that names the faults which could not be cleared.
 func (p *performance) leftBehind(failed []*runner.FaultError) error {
 	if len(failed) == 0 {
 		return nil

@@ -20,19 +20,19 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// An applied is all that the faults of files act on: a system, and pods of a
-// namespace that labels select. Either may be missing. A fault on pods has their
-// selector for its service.
+// An applied has the injectors of the faults in files: a system, and pods of a
+// namespace that labels select. Either may be missing. The target service of a
+// fault on pods is their selector.
 type applied struct {
 	name   string
 	system *topology.System
-	// ours is where faults on the system act.
+	// ours is the injector of faults on the system.
 	ours    injector
 	cluster *cluster.Cluster
 	pods    map[string]*workload.Workloads
 
 	mu     sync.Mutex
-	places map[string]injector // of the faults that were injected, by id
+	places map[string]injector // by the id of the injected fault
 }
 
 var (
@@ -41,7 +41,7 @@ var (
 	_ runner.Preparer = (*applied)(nil)
 )
 
-// prepare finds what the faults of the files act on.
+// prepare finds the system and the pods on which the faults of the files act.
 func (o *applyOptions) prepare(ctx context.Context, docs document.Documents) (*applied, []fault.Fault, error) {
 	at := &applied{pods: map[string]*workload.Workloads{}, places: map[string]injector{}}
 	sets := docs.Faults()
@@ -63,7 +63,7 @@ func (o *applyOptions) prepare(ctx context.Context, docs document.Documents) (*a
 		}
 	}
 	if at.ours == nil {
-		sets = nil // all of them select pods
+		sets = nil // all faults select pods
 	}
 	all, err := faultsFor(sets, docs, at.system, o.seed)
 	if err != nil {
@@ -78,7 +78,7 @@ func (o *applyOptions) prepare(ctx context.Context, docs document.Documents) (*a
 	return at, all, o.selectPods(ctx, at, pods)
 }
 
-// findSystem finds the running system. Faults of which all select pods need none.
+// findSystem finds the running system. It is not needed if all faults select pods.
 func (o *applyOptions) findSystem(ctx context.Context, at *applied, docs document.Documents) error {
 	found, err := o.findIn(ctx, at)
 	if missing := (*cluster.NotFoundError)(nil); errors.As(err, &missing) && o.system == "" && onlyLabels(docs) {
@@ -94,7 +94,8 @@ func (o *applyOptions) findSystem(ctx context.Context, at *applied, docs documen
 	return nil
 }
 
-// findIn finds the system, and keeps the cluster for pods of others.
+// findIn finds the system. It keeps the cluster, which is needed for foreign pods,
+// too.
 func (o *applyOptions) findIn(ctx context.Context, at *applied) (injector, error) {
 	if !o.target.OnCluster() {
 		return o.find(ctx)
@@ -122,7 +123,7 @@ func onlyLabels(docs document.Documents) bool {
 	return len(docs.Experiments()) == 0
 }
 
-// selectPods finds the pods of the faults that select them.
+// selectPods finds the pods that faults select.
 func (o *applyOptions) selectPods(ctx context.Context, at *applied, pods []document.PodFault) error {
 	if len(pods) == 0 {
 		return nil
@@ -152,8 +153,8 @@ func (o *applyOptions) selectPods(ctx context.Context, at *applied, pods []docum
 	return errors.Join(failed...)
 }
 
-// namespaceOf is the one namespace of the pods that faults select: that of their files
-// or, where these do not say, current, which may have been given with -n.
+// namespaceOf returns the one namespace of the pods that faults select: the one in the
+// files or, if they name none, current. given says that current comes from -n.
 func namespaceOf(pods []document.PodFault, current string, given bool) (string, error) {
 	namespace := cmp.Or(pods[0].Namespace, current)
 	for _, p := range pods {
@@ -168,7 +169,7 @@ func namespaceOf(pods []document.PodFault, current string, given bool) (string, 
 	return namespace, nil
 }
 
-// confirm shows the pods of others that would be broken, and asks whether to go on.
+// confirm shows the foreign pods that would be broken, and asks whether to go on.
 func (a *applied) confirm(ctx context.Context, o *applyOptions, all []fault.Fault) error {
 	var effects []faults.Effect
 	for i := range all {
@@ -194,7 +195,7 @@ func (a *applied) confirm(ctx context.Context, o *applyOptions, all []fault.Faul
 	return goOn(o.streams)
 }
 
-// placeOf is where a fault acts.
+// placeOf returns the injector of a fault.
 func (a *applied) placeOf(f *fault.Fault) injector {
 	if x := a.pods[f.Target.Service]; x != nil {
 		return x
@@ -202,8 +203,8 @@ func (a *applied) placeOf(f *fault.Fault) injector {
 	return a.ours
 }
 
-// Prepare makes ready what the faults on the system need. Pods of others get their
-// helpers with the first fault.
+// Prepare prepares for the faults on the system. Foreign pods get their helpers
+// with the first fault.
 func (a *applied) Prepare(ctx context.Context, all []fault.Fault) error {
 	p, prepares := a.ours.(runner.Preparer)
 	if !prepares {
@@ -231,7 +232,7 @@ func (a *applied) Clear(ctx context.Context, id string) error {
 	at := a.places[id]
 	a.mu.Unlock()
 	if at == nil {
-		return nil // it was never injected
+		return nil // the fault was never injected
 	}
 	return at.Clear(ctx, id)
 }
@@ -246,7 +247,7 @@ func (a *applied) Active(ctx context.Context) ([]runner.Injection, error) {
 		all = active
 	}
 	for _, x := range a.pods {
-		active, err := x.Active(ctx) // of the whole namespace
+		active, err := x.Active(ctx) // all faults of the namespace
 		return append(all, active...), err
 	}
 	return all, nil
@@ -260,7 +261,7 @@ func (a *applied) Plan(ctx context.Context, id string, f fault.Fault, deadline t
 	return p.Plan(ctx, id, f, deadline)
 }
 
-// Follow lets the faults follow pods that come and go.
+// Follow applies the faults to new pods until ctx ends.
 func (a *applied) Follow(ctx context.Context) {
 	var following sync.WaitGroup
 	if p, follows := a.ours.(planner); follows {

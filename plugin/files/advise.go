@@ -11,10 +11,11 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// advised is advice on a document.
+// advised is a piece of advice on a document.
 type advised struct {
 	Rule advise.Rule `json:"rule"`
-	// Variant is set where not all of the experiment is meant.
+	// Variant names the variant that the advice is about; empty means the whole
+	// experiment.
 	Variant string `json:"variant,omitempty"`
 	Where   string `json:"where"`
 	What    string `json:"what"`
@@ -22,8 +23,8 @@ type advised struct {
 	Lesson  string `json:"lesson"`
 }
 
-// adviceOn returns advice on what a document describes, and on each variant what is
-// not advised of all. It is not nil.
+// adviceOn returns advice on a document, and advice on each variant that differs
+// from that. It never returns nil.
 func adviceOn(d document.Document) []advised {
 	list := []advised{}
 	var e experiment.Experiment
@@ -57,7 +58,7 @@ func adviceOn(d document.Document) []advised {
 	return list
 }
 
-// printAdvice prints advice where it was asked for.
+// printAdvice prints advice. If there is none and asked is set, it says so.
 func printAdvice(w io.Writer, list []advised, asked bool) {
 	if asked && len(list) == 0 {
 		fmt.Fprintln(w, "  nothing to advise: none of the known patterns was found")

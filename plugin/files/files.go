@@ -1,5 +1,5 @@
-// Package files is the commands about files alone: validate, convert, examples and
-// schema.
+// Package files has the commands that only work on files: validate, convert,
+// examples and schema.
 package files
 
 import (
@@ -19,7 +19,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// NewValidate is `validate`.
+// NewValidate returns the command `validate`.
 func NewValidate(streams cli.Streams) *cobra.Command {
 	var (
 		in      cli.Inputs
@@ -63,16 +63,16 @@ code is that of the check.`,
 	return cmd
 }
 
-// validDocument is a document of a file that has no mistakes.
+// validDocument is a document without mistakes, for formats for programs.
 type validDocument struct {
 	Kind string `json:"kind"`
 	Name string `json:"name"`
 	File string `json:"file"`
-	// Advice is absent where none was asked for.
+	// Advice is absent without --advise.
 	Advice []advised `json:"advice,omitzero"`
 }
 
-// printDocuments prints which documents are valid, and advice on them.
+// printDocuments prints the valid documents and, if advises is set, advice on them.
 func printDocuments(streams cli.Streams, output *cli.Output, docs document.Documents, advises bool) error {
 	valid := []validDocument{}
 	for _, d := range docs {
@@ -116,7 +116,7 @@ func documentName(d document.Document) string {
 	return "request/" + d.Chain.Designation
 }
 
-// NewConvert is `convert`.
+// NewConvert returns the command `convert`.
 func NewConvert(streams cli.Streams) *cobra.Command {
 	var in cli.Inputs
 	cmd := &cobra.Command{
@@ -151,7 +151,7 @@ and a load beside them.`,
 	return cmd
 }
 
-// NewSchema is `schema`.
+// NewSchema returns the command `schema`.
 func NewSchema(streams cli.Streams) *cobra.Command {
 	return &cobra.Command{
 		Use:       "schema (system|experiment|dataset)",
@@ -170,7 +170,7 @@ func NewSchema(streams cli.Streams) *cobra.Command {
 	}
 }
 
-// NewExamples is `examples`.
+// NewExamples returns the command `examples`.
 func NewExamples(streams cli.Streams) *cobra.Command {
 	var (
 		write  string
@@ -218,7 +218,8 @@ func NewExamples(streams cli.Streams) *cobra.Command {
 	return cmd
 }
 
-// validateExamples refuses flags that are not about what is done with the examples.
+// validateExamples refuses flags that have no effect on what is done with the
+// examples.
 func validateExamples(flags *pflag.FlagSet, output *cli.Output, args []string) error {
 	switch {
 	case output.Validate() != nil:

@@ -54,8 +54,8 @@ func newGenerate(streams cli.Streams) *cobra.Command {
 	return cmd
 }
 
-// callsOf is how many calls a random system of a size has: five per service, within
-// what a connected system without cycles can have.
+// callsOf returns how many calls a random system of a size gets: five per service,
+// but no more than a connected system without cycles can have.
 func callsOf(services int) int {
 	return min(max(callsPerService*services, services-1), services*(services-1)/2)
 }

@@ -43,21 +43,23 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
-// Flags are the flags of systems that run on Kubernetes. No file is read, and
-// nothing is sent, before a command asks for the cluster.
+// Flags are the flags of systems on Kubernetes. They read no file and send no
+// request before a command asks for the cluster.
 type Flags struct {
 	// Config has kubectl's own flags.
 	Config *genericclioptions.ConfigFlags
 	// Sandbox names the kind cluster of --on kind.
 	Sandbox string
-	// Image is the agent's image, and Push where to push it to; at most one is given.
+	// Image is the agent's image, and Push the reference to which it is pushed; at
+	// most one is given.
 	Image, Push string
 	// PullSecret is the name of the Secret with which nodes pull images; empty means none.
 	PullSecret string
-	// TraceSample is the share of traces that services keep in any case; 0 makes no
-	// spans.
+	// TraceSample is the share, from 0 to 1, of requests whose traces services keep
+	// even if they do not fail; 0 makes no spans.
 	TraceSample float64
-	// Verbose has services log every request, LogFormat says how lines look.
+	// Verbose makes services log every request. LogFormat is the format of their
+	// lines.
 	Verbose   bool
 	LogFormat string
 	// ReadyTimeout is how long pods may take to become ready.
@@ -77,7 +79,7 @@ func (k *Flags) AddFlags(cmd *cobra.Command) {
 	k.set, k.pushed = flags, &pushes{}
 	k.Config.AddFlags(flags)
 	k.completeConfig(cmd)
-	// The others work as with kubectl, and would bury those of the command.
+	// The others work as with kubectl, and would bury the flags of the command.
 	for _, name := range []string{
 		"as", "as-group", "as-uid", "as-user-extra", "certificate-authority", "client-certificate", "client-key", "cluster", "disable-compression",
 		"insecure-skip-tls-verify", "proxy-url", "request-timeout", "server", "tls-server-name", "token", "user", "username", "password",
@@ -94,7 +96,7 @@ func (k *Flags) AddFlags(cmd *cobra.Command) {
 		"insecure-skip-tls-verify", "tls-server-name", "disable-compression", "proxy-url")
 }
 
-// AddImageFlags adds the flags of commands that make pods.
+// AddImageFlags adds the flags of commands that create pods.
 func (k *Flags) AddImageFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&k.nodeImage, "node-image", "", "image of the nodes, for the sandbox that --on kind makes if there is none")
@@ -104,8 +106,8 @@ func (k *Flags) AddImageFlags(cmd *cobra.Command) {
 	k.AddHelperFlags(cmd)
 }
 
-// AddHelperFlags adds the flags of commands that make pods in a cluster where a
-// system runs already.
+// AddHelperFlags adds the flags of commands that create pods for a system that runs
+// already.
 func (k *Flags) AddHelperFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&k.Image, "image", "", "image of microsim-agent that the cluster can pull")
@@ -114,13 +116,14 @@ func (k *Flags) AddHelperFlags(cmd *cobra.Command) {
 	cli.OnlyOn(flags, []string{"kind", "cluster"}, "image", "push", "image-pull-secret")
 }
 
-// Args are the flags that say which cluster is meant, as they were typed.
-// Credentials are left out.
+// Args returns the flags on the command line that say which cluster is meant,
+// without credentials.
 func (k *Flags) Args() (words []string) {
 	return k.Changed("kubeconfig", "context", "cluster", "user", "as", "namespace", "sandbox")
 }
 
-// Changed are the flags of these names that were typed.
+// Changed returns those of the named flags that are on the command line, with their
+// values.
 func (k *Flags) Changed(names ...string) (words []string) {
 	for _, name := range names {
 		if flag := k.set.Lookup(name); flag != nil && flag.Changed {
@@ -130,8 +133,8 @@ func (k *Flags) Changed(names ...string) (words []string) {
 	return words
 }
 
-// Cluster returns the cluster that --on means. With pods set, the image of the
-// agent is brought to it, and a sandbox that is not there is made.
+// Cluster returns the cluster that --on means. If pods is set, it makes the agent's
+// image available there, and creates the sandbox if there is none.
 func (k *Flags) Cluster(ctx context.Context, on string, streams cli.Streams, pods bool, more ...func(*kubeapi.Config)) (*cluster.Cluster, error) {
 	// Silence klog: our errors already carry what it would print.
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler))
@@ -157,7 +160,7 @@ func (k *Flags) Cluster(ctx context.Context, on string, streams cli.Streams, pod
 	return cluster.New(config)
 }
 
-// checkNetwork says why a fault on the network is nothing that happens to packets.
+// checkNetwork returns an error if a fault on the network cannot act on packets.
 func checkNetwork(f *fault.Fault) error {
 	if entry, _ := fault.Lookup(f.Type); entry.Layer != fault.OnNetwork {
 		return nil
@@ -166,7 +169,7 @@ func checkNetwork(f *fault.Fault) error {
 	return err
 }
 
-// pullSecret is the Secret with which nodes pull images, and the namespace that has it.
+// pullSecret returns the Secret with which nodes pull images, and its namespace.
 func (k *Flags) pullSecret(ctx context.Context, on string) (kubeapi.PullSecret, error) {
 	if k.PullSecret == "" {
 		return kubeapi.PullSecret{}, nil
@@ -175,7 +178,7 @@ func (k *Flags) pullSecret(ctx context.Context, on string) (kubeapi.PullSecret, 
 	return kubeapi.PullSecret{Name: k.PullSecret, From: from}, err
 }
 
-// AgentArgs are arguments of the agents that serve, where they differ from the usual.
+// AgentArgs returns the arguments of serving agents that differ from the defaults.
 func (k *Flags) AgentArgs() (args []string) {
 	if k.Verbose {
 		args = append(args, "--verbose")
@@ -186,23 +189,24 @@ func (k *Flags) AgentArgs() (args []string) {
 	return args
 }
 
-// ServiceSpec is what a service on a cluster is told. Its token comes apart.
+// ServiceSpec returns the spec of a service on a cluster, without its token, which
+// comes in a Secret.
 func (k *Flags) ServiceSpec(system *topology.System, s *topology.Service, seed uint64, peers manifest.Peers) ([]byte, error) {
 	part := service.SpecFor(system, s, 1, seed, peers, "")
 	part.TraceSample = k.TraceSample
-	// No pod knows how many others there are, so scaling replaces none.
+	// Leave out the number of replicas, so that scaling does not replace pods.
 	part.Service.Replicas = topology.DefaultReplicas
 	return json.Marshal(part)
 }
 
-// useContext takes the cluster of the kubeconfig, as kubectl does.
+// useContext configures the cluster of the kubeconfig's context, as kubectl does.
 func (k *Flags) useContext(ctx context.Context, streams cli.Streams, pods bool, config *kubeapi.Config) error {
 	raw, err := cli.Interruptible(ctx, k.Config.ToRawKubeConfigLoader().RawConfig)
 	if err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
 	name := cmp.Or(*k.Config.Context, raw.CurrentContext)
-	// Inside a pod, the pod's own cluster is meant.
+	// Inside a pod, use the pod's own cluster.
 	inside := os.Getenv("KUBERNETES_SERVICE_HOST") != ""
 	if chosen := *k.Config.Context; chosen != "" && raw.Contexts[chosen] == nil {
 		return fmt.Errorf("finding the cluster: there is no context %q in the kubeconfig; 'kubectl config get-contexts' lists those that are there%s", chosen, absentFiles())
@@ -214,7 +218,8 @@ func (k *Flags) useContext(ctx context.Context, streams cli.Streams, pods bool, 
 		return fmt.Errorf("finding the cluster: %w", err)
 	}
 	config.Inside = inside && raw.Contexts[name] == nil && *k.Config.APIServer == ""
-	// Every context has the namespace default; another was chosen.
+	// Ignore the namespace default, which every context has; another one was chosen
+	// by the user.
 	if c := raw.Contexts[name]; c != nil && config.Namespace == "" && c.Namespace != "default" {
 		config.Namespace = c.Namespace
 	}
@@ -252,10 +257,11 @@ func absentFiles() string {
 	return fmt.Sprintf(" (of KUBECONFIG, not there: %s)", strings.Join(absent, ", "))
 }
 
-// loadAgent puts the agent's image together for the machine of a cluster's API server,
-// and has it loaded into the nodes.
+// loadAgent builds the agent's image for the architecture of a cluster's API server,
+// and loads it into the nodes.
 func (k *Flags) loadAgent(ctx context.Context, rest *rest.Config, load func(context.Context, *rest.Config, *image.Image) error) (string, corev1.PullPolicy, error) {
-	// The nodes are those of the machine that runs Docker, which may be another.
+	// Ask the cluster: its nodes run on the machine of Docker, which may differ
+	// from this one.
 	arch, err := access.Architecture(ctx, rest)
 	if err != nil {
 		return "", "", err
@@ -267,9 +273,9 @@ func (k *Flags) loadAgent(ctx context.Context, rest *rest.Config, load func(cont
 	return img.Tag.String(), corev1.PullNever, load(ctx, rest, img)
 }
 
-// LoadImage brings an image to the nodes of a cluster on this machine: a kind cluster of
-// --on kind, or the cluster of the context if kind, minikube or k3d made it. It reports
-// whether it knows how.
+// LoadImage loads an image into the nodes of a cluster on this machine: a kind cluster
+// of --on kind, or the cluster of the context if kind, minikube or k3d made it. It
+// returns false for other clusters.
 func (k *Flags) LoadImage(ctx context.Context, on string, streams cli.Streams, rest *rest.Config, img *image.Image) (known bool, err error) {
 	if on == "kind" {
 		return true, loadKind(ctx, streams, k.Sandbox, img.Tag.String(), img)
@@ -281,7 +287,7 @@ func (k *Flags) LoadImage(ctx context.Context, on string, streams cli.Streams, r
 	return true, loadLocal(ctx, streams, rest, local, img.Tag.String(), img)
 }
 
-// local is the cluster of the context if it is one on this machine; nil if not.
+// local returns the cluster of the context if it runs on this machine, or nil.
 func (k *Flags) local(ctx context.Context) (*sandbox.Local, error) {
 	raw, err := cli.Interruptible(ctx, k.Config.ToRawKubeConfigLoader().RawConfig)
 	if err != nil {
@@ -290,7 +296,8 @@ func (k *Flags) local(ctx context.Context) (*sandbox.Local, error) {
 	return sandbox.Recognise(&raw, cmp.Or(*k.Config.Context, raw.CurrentContext)), nil
 }
 
-// loadLocal brings an image to the nodes of a cluster that was recognised by its context.
+// loadLocal loads an image into the nodes of a cluster that was recognised by its
+// context.
 func loadLocal(ctx context.Context, streams cli.Streams, rest *rest.Config, local *sandbox.Local, reference string, img sandbox.Archive) error {
 	if local.Tool == sandbox.Kind {
 		manager, err := Sandboxes(streams)
@@ -316,7 +323,8 @@ func loadLocal(ctx context.Context, streams cli.Streams, rest *rest.Config, loca
 	return nil
 }
 
-// loadKind brings an image to the nodes of a kind cluster that have none of its name.
+// loadKind loads an image into those nodes of a kind cluster that do not have an
+// image of its name.
 func loadKind(ctx context.Context, streams cli.Streams, name, reference string, img sandbox.Archive) error {
 	manager, err := Sandboxes(streams)
 	if err != nil {
@@ -329,7 +337,8 @@ func loadKind(ctx context.Context, streams cli.Streams, name, reference string, 
 	return err
 }
 
-// ImageFinder brings the image of the agent to the cluster when it is asked for it.
+// ImageFinder returns a function that makes the agent's image available to the
+// cluster, and returns its reference.
 func (k *Flags) ImageFinder(on string, streams cli.Streams) func(context.Context) (string, corev1.PullPolicy, error) {
 	return func(ctx context.Context) (string, corev1.PullPolicy, error) {
 		var config kubeapi.Config
@@ -342,7 +351,7 @@ func (k *Flags) ImageFinder(on string, streams cli.Streams) func(context.Context
 	}
 }
 
-// Namespace is that of objects which are not ours, as kubectl takes it.
+// Namespace returns the namespace of foreign objects, by kubectl's rules.
 func (k *Flags) Namespace(ctx context.Context, on string) (string, error) {
 	if *k.Config.Namespace != "" || on == "kind" {
 		return cmp.Or(*k.Config.Namespace, "default"), nil
@@ -357,7 +366,8 @@ func (k *Flags) Namespace(ctx context.Context, on string) (string, error) {
 	return namespace, nil
 }
 
-// useImage finds an image for a cluster that is not ours.
+// useImage finds an image for a cluster into whose nodes this program cannot load
+// images.
 func (k *Flags) useImage(ctx context.Context, streams cli.Streams, config *kubeapi.Config) error {
 	config.Image = k.Image
 	switch {
@@ -386,10 +396,10 @@ func (k *Flags) useImage(ctx context.Context, streams cli.Streams, config *kubea
 	return err
 }
 
-// AgentImage makes the image for nodes of an architecture.
+// AgentImage builds the agent's image for nodes of an architecture.
 func AgentImage(arch string) (*image.Image, error) { return imageOf(image.Find, arch) }
 
-// imageOf makes the image of a program that is found beside this one.
+// imageOf builds the image of a program that is found beside this one.
 func imageOf(find func(plugin, arch string) (*image.Agent, error), arch string) (*image.Image, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -402,10 +412,10 @@ func imageOf(find func(plugin, arch string) (*image.Agent, error), arch string) 
 	return image.Build(program)
 }
 
-// agentImages makes the images for all architectures for which there is an agent.
+// agentImages builds the images for all architectures for which there is an agent.
 func agentImages() ([]*image.Image, error) { return imagesOf(image.FindAll) }
 
-// imagesOf makes the images of the programs that are found beside this one.
+// imagesOf builds the images of the programs that are found beside this one.
 func imagesOf(find func(plugin string) ([]*image.Agent, error)) ([]*image.Image, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -426,7 +436,7 @@ func imagesOf(find func(plugin string) ([]*image.Agent, error)) ([]*image.Image,
 	return images, nil
 }
 
-// architecturesOf names what images are for.
+// architecturesOf names the architectures of images.
 func architecturesOf(images []*image.Image) string {
 	var names []string
 	for _, i := range images {
@@ -435,14 +445,14 @@ func architecturesOf(images []*image.Image) string {
 	return strings.Join(names, " and ")
 }
 
-// sandboxDir is where records of sandboxes are kept.
+// sandboxDir returns the directory of the records of sandboxes.
 func sandboxDir() (string, error) {
 	dir, err := registry.DefaultDir(os.Getenv)
-	// The directory itself is that of the systems on this machine.
+	// The state directory itself belongs to the systems on this machine.
 	return dir + "-sandboxes", err
 }
 
-// Sandboxes returns the manager of our kind clusters.
+// Sandboxes returns the manager of sandboxes, the kind clusters of this program.
 func Sandboxes(streams cli.Streams) (*sandbox.Manager, error) {
 	dir, err := sandboxDir()
 	if err != nil {
@@ -451,8 +461,8 @@ func Sandboxes(streams cli.Streams) (*sandbox.Manager, error) {
 	return sandbox.New(dir, func(line string) { fmt.Fprintln(streams.Err, line) })
 }
 
-// useSandbox takes the kind cluster of --sandbox. If there is none and pods are wanted, it
-// is made.
+// useSandbox configures the kind cluster of --sandbox. If there is none and pods is set,
+// it creates the cluster.
 func (k *Flags) useSandbox(ctx context.Context, streams cli.Streams, pods bool, config *kubeapi.Config) error {
 	manager, err := Sandboxes(streams)
 	if err != nil {
@@ -497,8 +507,8 @@ func (k *Flags) useSandbox(ctx context.Context, streams cli.Streams, pods bool, 
 	return err
 }
 
-// adjust applies to the connection to a sandbox those of kubectl's flags that do
-// not choose a cluster or its credentials.
+// adjust applies kubectl's flags to the connection to a sandbox, except those that
+// choose a cluster or credentials.
 func (k *Flags) adjust(config *rest.Config) error {
 	timeout, err := clientcmd.ParseTimeout(*k.Config.Timeout)
 	if err != nil {
@@ -517,15 +527,15 @@ func (k *Flags) adjust(config *rest.Config) error {
 	return nil
 }
 
-// completeConfig completes the names of contexts, clusters and users with those
-// of the kubeconfig.
+// completeConfig completes --context, --cluster and --user with the names in the
+// kubeconfig.
 func (k *Flags) completeConfig(cmd *cobra.Command) {
 	for flag, names := range map[string]func(clientcmdapi.Config) []string{
 		"context": func(c clientcmdapi.Config) []string { return slices.Collect(maps.Keys(c.Contexts)) },
 		"cluster": func(c clientcmdapi.Config) []string { return slices.Collect(maps.Keys(c.Clusters)) },
 		"user":    func(c clientcmdapi.Config) []string { return slices.Collect(maps.Keys(c.AuthInfos)) },
 	} {
-		// It fails only for a flag that is not there.
+		// Registering fails only if the flag does not exist.
 		_ = cmd.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]cobra.Completion, cobra.ShellCompDirective) {
 			raw, err := k.Config.ToRawKubeConfigLoader().RawConfig()
 			if err != nil {
@@ -538,7 +548,7 @@ func (k *Flags) completeConfig(cmd *cobra.Command) {
 	}
 }
 
-// Loads reports whether the agent's image is brought to the nodes by us.
+// Loads reports whether this program loads the agent's image into the nodes.
 func (k *Flags) Loads(ctx context.Context, on string) bool {
 	if k.Image != "" || k.Push != "" || on == "kind" {
 		return k.Image == "" && k.Push == ""
@@ -547,7 +557,7 @@ func (k *Flags) Loads(ctx context.Context, on string) bool {
 	return err == nil && local != nil
 }
 
-// ImageToExpect is the image that pods would have.
+// ImageToExpect returns the image that pods would have, for plans.
 func (k *Flags) ImageToExpect(ctx context.Context, on string) string {
 	if !k.Loads(ctx, on) {
 		if k.Image+k.Push == "" {

@@ -212,7 +212,8 @@ func TestFlagsOnASandboxsConnection(t *testing.T) {
 	}
 }
 
-// What is stored in the cluster about a service has all but its token.
+// The description of a service that is stored in the cluster is complete, except
+// for its token.
 func TestServiceSpec(t *testing.T) {
 	k := flagsOf(t, kubeconfig)
 	k.TraceSample = 0.5

@@ -13,15 +13,16 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// pushes are the references, by digest, of the images that this command has pushed, by
-// where they went. So the runs of a series push each of them once.
+// pushes has the references by digest of the images that this command has pushed, by
+// the reference to which they were pushed. So the runs of a series push each image
+// once.
 type pushes struct {
 	mu   sync.Mutex
 	done map[string]string
 }
 
-// push has an image pushed unless this command has pushed it already, and returns its
-// reference by digest.
+// push pushes an image by put, unless this command has pushed it already, and returns
+// its reference by digest.
 func (k *Flags) push(ctx context.Context, to string, put func() (string, error)) (string, error) {
 	k.pushed.mu.Lock()
 	defer k.pushed.mu.Unlock()
@@ -43,8 +44,8 @@ func (k *Flags) push(ctx context.Context, to string, put func() (string, error))
 	return reference, nil
 }
 
-// Published are the images that the release of this program has in a public registry; nil if
-// it has none.
+// Published returns the images of this program's release in a public registry, or nil if it
+// has none.
 func Published() (*image.Published, error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -53,7 +54,8 @@ func Published() (*image.Published, error) {
 	return image.FindPublished(self, version.String())
 }
 
-// ValidateImages refuses images and Secrets that no cluster could have.
+// ValidateImages refuses references of images and names of Secrets that are not
+// valid.
 func (k *Flags) ValidateImages() error {
 	if k.Image != "" {
 		if err := image.CheckReference(k.Image); err != nil {

@@ -17,12 +17,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runtimes"
 )
 
-// A loader brings an image to the nodes of a cluster.
+// A loader loads an image into the nodes of a cluster.
 type loader func(ctx context.Context, reference string, archive sandbox.Archive) error
 
-// runtimeFinder brings the images of runtimes to the cluster when a system needs them, by the
-// way on which that of the agent gets there. load is nil for nodes that are not reached from
-// here.
+// runtimeFinder returns a function that makes the image of a runtime available to the
+// cluster, in the same way as the agent's image. load is nil if this machine cannot load
+// images into the nodes.
 func (k *Flags) runtimeFinder(streams cli.Streams, config *rest.Config, load loader) func(context.Context, topology.RuntimeName) (manifest.RuntimeImage, error) {
 	find := noRuntimes
 	switch {
@@ -40,8 +40,8 @@ func (k *Flags) runtimeFinder(streams cli.Streams, config *rest.Config, load loa
 	return givenRuntimes(os.Getenv(manifest.RuntimeImagesVariable), find)
 }
 
-// runtimeLoader makes the images of runtimes from their installations on this machine,
-// and has them loaded into the nodes of a cluster.
+// runtimeLoader returns a function that builds the image of a runtime from its
+// installation on this machine, and loads it into the nodes of a cluster.
 func runtimeLoader(config *rest.Config, load loader) func(context.Context, topology.RuntimeName) (manifest.RuntimeImage, error) {
 	return func(ctx context.Context, name topology.RuntimeName) (manifest.RuntimeImage, error) {
 		arch, err := access.Architecture(ctx, config)
@@ -56,8 +56,8 @@ func runtimeLoader(config *rest.Config, load loader) func(context.Context, topol
 	}
 }
 
-// pushRuntime pushes the image of a runtime, made from its installation on this machine,
-// beside that of the agent. It suits the nodes of this machine's architecture.
+// pushRuntime builds the image of a runtime from its installation on this machine, and
+// pushes it beside the agent's image. It runs on nodes of this machine's architecture.
 func (k *Flags) pushRuntime(ctx context.Context, streams cli.Streams, config *rest.Config, name topology.RuntimeName) (manifest.RuntimeImage, error) {
 	arch, err := access.NodeArchitecture(ctx, config)
 	if err != nil {
@@ -75,8 +75,8 @@ func (k *Flags) pushRuntime(ctx context.Context, streams cli.Streams, config *re
 	return manifest.RuntimeImage{Reference: reference, Arch: arch}, err
 }
 
-// RuntimeImageToExpect is the image of a runtime beside the agent's that --image or --push
-// names; an error says why it cannot be known.
+// RuntimeImageToExpect returns the image of a runtime beside the agent's image of --image
+// or --push. An error says why it is not known.
 func (k *Flags) RuntimeImageToExpect(name topology.RuntimeName) (manifest.RuntimeImage, error) {
 	named := k.Image + k.Push // at most one is given
 	if strings.Contains(named, "@") {
@@ -85,13 +85,14 @@ func (k *Flags) RuntimeImageToExpect(name topology.RuntimeName) (manifest.Runtim
 	return manifest.RuntimeImage{Reference: BesideAgent(named, string(name))}, nil
 }
 
-// noRuntimes refuses runtimes for a cluster whose nodes are not reached from here.
+// noRuntimes refuses runtimes for a cluster into whose nodes this machine cannot
+// load images.
 func noRuntimes(_ context.Context, name topology.RuntimeName) (manifest.RuntimeImage, error) {
 	return manifest.RuntimeImage{}, fmt.Errorf("runtime %s: its image is made on this machine, and the nodes of this cluster cannot be reached from here, as those of kind, minikube and k3d could; push it to a registry that they can pull from with --push REFERENCE, or leave runtime out", name)
 }
 
-// givenRuntimes takes the images of runtimes that were brought to the nodes for this
-// program, which runs in a pod, and finds others as find does.
+// givenRuntimes returns a function for a program in a pod: it returns the images of
+// runtimes that were made available for this program, and asks find for others.
 func givenRuntimes(given string, find func(context.Context, topology.RuntimeName) (manifest.RuntimeImage, error)) func(context.Context, topology.RuntimeName) (manifest.RuntimeImage, error) {
 	return func(ctx context.Context, name topology.RuntimeName) (manifest.RuntimeImage, error) {
 		if image := manifest.RuntimeImageIn(given, name); image.Reference != "" {
@@ -101,8 +102,8 @@ func givenRuntimes(given string, find func(context.Context, topology.RuntimeName
 	}
 }
 
-// ImageSize is how many bytes the files of the image of a runtime have, for nodes of an
-// architecture. The agent's image has one file.
+// ImageSize returns the size, in bytes, of the files in the image of a runtime for
+// nodes of an architecture.
 func ImageSize(name topology.RuntimeName, arch string) (int64, error) {
 	if name != topology.Agent {
 		img, err := RuntimeImage(name, arch)
@@ -126,8 +127,8 @@ func ImageSize(name topology.RuntimeName, arch string) (int64, error) {
 	return info.Size(), nil
 }
 
-// RuntimeImage makes the image of a runtime, for nodes of an architecture, from its
-// installation on this machine.
+// RuntimeImage builds the image of a runtime, for nodes of an architecture, from
+// its installation on this machine.
 func RuntimeImage(name topology.RuntimeName, arch string) (*image.Bundled, error) {
 	store, err := runtimes.Default()
 	if err != nil {

@@ -15,9 +15,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// storeFinder brings the image of microsim-store to the cluster when a system needs it, by
-// the way on which that of the agent gets there. load is nil for nodes that are not reached
-// from here.
+// storeFinder returns a function that makes the image of microsim-store available to the
+// cluster, in the same way as the agent's image. load is nil if this machine cannot load
+// images into the nodes.
 func (k *Flags) storeFinder(streams cli.Streams, config *rest.Config, load loader) func(context.Context) (string, corev1.PullPolicy, error) {
 	return func(ctx context.Context) (string, corev1.PullPolicy, error) {
 		switch named := os.Getenv(manifest.StoreImageVariable); {
@@ -41,8 +41,8 @@ func (k *Flags) storeFinder(streams cli.Streams, config *rest.Config, load loade
 	}
 }
 
-// StoreImageToExpect is the image of microsim-store beside the agent's that --image or
-// --push names, or the release has published; an error says why it cannot be known.
+// StoreImageToExpect returns the image of microsim-store beside the agent's image of
+// --image or --push, or the published one. An error says why it is not known.
 func (k *Flags) StoreImageToExpect() (string, error) {
 	named := k.Image + k.Push // at most one is given
 	if named == "" {
@@ -60,7 +60,7 @@ func (k *Flags) StoreImageToExpect() (string, error) {
 	return BesideAgent(named, "store"), nil
 }
 
-// pushStores pushes the image of microsim-store beside that of the agent.
+// pushStores pushes the image of microsim-store beside the agent's image.
 func (k *Flags) pushStores(ctx context.Context, streams cli.Streams) (string, corev1.PullPolicy, error) {
 	to := BesideAgent(k.Push, "store")
 	reference, err := k.push(ctx, to, func() (string, error) {
@@ -74,11 +74,11 @@ func (k *Flags) pushStores(ctx context.Context, streams cli.Streams) (string, co
 	return reference, "", err
 }
 
-// StoreImage makes the image of microsim-store for nodes of an architecture.
+// StoreImage builds the image of microsim-store for nodes of an architecture.
 func StoreImage(arch string) (*image.Image, error) { return imageOf(image.FindStores, arch) }
 
-// BesideAgent is where the image of another program goes beside that of the agent: the
-// same repository, under a tag of its own.
+// BesideAgent returns the reference of another program's image beside the agent's
+// image: the same repository with a tag of its own.
 func BesideAgent(agent, program string) string {
 	name, _, _ := strings.Cut(agent, "@")
 	slash := strings.LastIndex(name, "/")

@@ -12,8 +12,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// onKubernetes puts the load on a system on a cluster, or on URLs as seen from
-// there, by pods inside the cluster.
+// onKubernetes generates the load in pods of a cluster, and puts it on a system
+// there or on URLs as seen from there.
 func (o *loadOptions) onKubernetes(ctx context.Context, profile load.Profile, name string, observe func(measure.Outcome)) (*result.LoadReport, error) {
 	to := runner.LoadTarget{Seed: o.seed}
 	loader, err := o.kubeLoader(ctx, &profile, name, &to)
@@ -42,7 +42,7 @@ func (o *loadOptions) onKubernetes(ctx context.Context, profile load.Profile, na
 	return loader.Load(ctx, profile, to, observe)
 }
 
-// kubeLoader returns what generates the load, and fills in what it is put on.
+// kubeLoader returns the loader, and fills in the target of the load.
 func (o *loadOptions) kubeLoader(ctx context.Context, profile *load.Profile, name string, to *runner.LoadTarget) (*loadjob.Loader, error) {
 	if !needsSystem(profile) {
 		c, err := o.target.ClusterForPods(ctx, o.streams)
@@ -51,7 +51,7 @@ func (o *loadOptions) kubeLoader(ctx context.Context, profile *load.Profile, nam
 		}
 		return c.Loader(o.pods), nil
 	}
-	// Without the system there is no need for a sandbox, or for an image.
+	// A system must run already, so neither a sandbox nor an image has to be made.
 	c, err := o.target.Cluster(ctx, o.streams)
 	if err != nil {
 		return nil, err

@@ -18,8 +18,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// described are the flags that describe a load. What was given is what the
-// command line has, whatever the value is.
+// described has the flags that describe a load. A flag counts as given if it is on
+// the command line, whatever its value is.
 type described struct {
 	flags       *pflag.FlagSet
 	service     string
@@ -39,16 +39,16 @@ type described struct {
 	timeout     unit.Duration
 	noKeepAlive bool
 	tls         cli.TLSFlags
-	// certificates are what tls says, once it is read.
+	// certificates are the settings of the TLS flags; set by validate.
 	certificates *load.TLS
 }
 
-// Flags by the kind of loop they belong to, and those of the requests.
+// The flags of open loops, of closed loops, and of requests.
 func openFlags() []string    { return []string{"to", "poisson", "burst"} }
 func closedFlags() []string  { return []string{"think", "every", "delay"} }
 func requestFlags() []string { return []string{"service", "endpoint", "method", "url", "body"} }
 
-// AddFlags adds the flags.
+// AddFlags adds the flags to a command.
 func (d *described) AddFlags(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	d.flags = flags
@@ -73,8 +73,8 @@ func (d *described) AddFlags(cmd *cobra.Command) {
 	cli.CompleteFlag(cmd, "method", http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodHead, http.MethodOptions)
 }
 
-// validate refuses flags that together describe no load, or of which one has no
-// effect beside the others.
+// validate refuses flags that describe no load, or of which one has no effect
+// beside the others.
 func (d *described) validate(hasSystem bool) error {
 	changed := d.flags.Changed
 	open, closed := changed("rate"), changed("users") || changed("delay")
@@ -119,7 +119,7 @@ func (d *described) checkLoop(open bool) error {
 	return cli.Refuse(d.flags, "are of a closed loop: write --users in place of --rate, or leave them out", closedFlags()...)
 }
 
-// checkValues refuses values that would be taken for ones that were not given.
+// checkValues refuses zeros, which would be taken for flags that are not given.
 func (d *described) checkValues() error {
 	for name, value := range map[string]float64{
 		"burst": float64(d.burst), "users": float64(d.users), "count": float64(d.count), "duration": d.duration.Seconds(),
@@ -132,7 +132,7 @@ func (d *described) checkValues() error {
 	return nil
 }
 
-// checkURLs refuses what cannot be sent to.
+// checkURLs refuses URLs to which no request can be sent.
 func (d *described) checkURLs() error {
 	urls := strings.Fields(d.urls)
 	if len(urls) == 0 {
@@ -146,7 +146,8 @@ func (d *described) checkURLs() error {
 	return nil
 }
 
-// validateBesideFile refuses the flags that describe what a file describes.
+// validateBesideFile refuses the flags that describe what the file already
+// describes.
 func (d *described) validateBesideFile() error {
 	given := slices.Concat([]string{"rate", "users"}, openFlags(), closedFlags(), requestFlags())
 	if err := cli.Refuse(d.flags, "and a file both describe the load: change the file, or describe all of the load by flags", given...); err != nil {
@@ -155,7 +156,7 @@ func (d *described) validateBesideFile() error {
 	return d.checkValues()
 }
 
-// adjust applies to the load of a file the flags that may stand beside one.
+// adjust applies, to the load of a file, the flags that are allowed beside one.
 func (d *described) adjust(p load.Profile) (load.Profile, error) {
 	changed := d.flags.Changed
 	p.NoKeepAlive = p.NoKeepAlive || d.noKeepAlive
@@ -188,7 +189,7 @@ func (d *described) adjust(p load.Profile) (load.Profile, error) {
 	return p, nil
 }
 
-// profile makes the load that the flags describe.
+// profile returns the load that the flags describe.
 func (d *described) profile() load.Profile {
 	changed := d.flags.Changed
 	p := load.Profile{Timeout: d.timeout, NoKeepAlive: d.noKeepAlive, TLS: d.certificates}
@@ -232,8 +233,8 @@ func (d *described) profile() load.Profile {
 	return p
 }
 
-// nameByPath names requests to URLs, unless they have names of their own, by what
-// tells them apart: by their paths if all go to one server.
+// nameByPath gives requests to URLs that have no name one by which they differ:
+// their paths if all go to one server.
 func nameByPath(requests []load.Request) {
 	server := func(u *url.URL) string { return u.Scheme + "://" + u.Host }
 	var parsed []*url.URL
@@ -257,7 +258,7 @@ func nameByPath(requests []load.Request) {
 	}
 }
 
-// flagOf names the flag that a part of the load comes from.
+// flagOf returns the flag from which a part of the load comes.
 func flagOf(path string) string {
 	path = strings.TrimPrefix(path, "phases[0].")
 	if strings.HasPrefix(path, "tls") {

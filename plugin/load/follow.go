@@ -12,12 +12,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/preview"
 )
 
-// followInterval is how often a load's file is looked at.
+// followInterval is the pause between two looks at the file of a load.
 const followInterval = 500 * time.Millisecond
 
-// followFile applies changes of the load's file to the load that runs: the
-// rates, bursts and users of its first phase, in proportion to those it began
-// with. The returned function ends that and waits for it.
+// followFile applies changes of the load's file to the running load: the rates,
+// bursts and users of its first phase, in proportion to those with which it began.
+// The returned function ends the following and waits until it has ended.
 func (o *loadOptions) followFile(ctx context.Context, began load.Profile, change func(control.LoadFactors)) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -58,7 +58,8 @@ func (o *loadOptions) followFile(ctx context.Context, began load.Profile, change
 	}
 }
 
-// modified is when a file was changed last; the zero time if that is not known.
+// modified returns when a file was last changed, or the zero time if that is not
+// known.
 func modified(path string) time.Time {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -75,7 +76,7 @@ func sameBeats(a, b *load.Profile) bool {
 	})
 }
 
-// factorsOf are the factors that lead from one phase to another.
+// factorsOf returns the factors by which one phase becomes another.
 func factorsOf(from, to *load.Phase) control.LoadFactors {
 	f := control.LoadFactors{Rate: 1, Burst: float64(max(to.Burst, 1)) / float64(max(from.Burst, 1)), Users: 1}
 	if from.Rate > 0 {

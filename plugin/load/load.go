@@ -1,5 +1,5 @@
-// Package load is the command that puts load on a system or on URLs and prints what
-// came back.
+// Package load has the command that puts load on a system or on URLs, and prints
+// the results.
 package load
 
 import (
@@ -30,7 +30,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
 
-// loadOptions are those of `load`.
+// loadOptions holds the flags of `load`.
 type loadOptions struct {
 	streams cli.Streams
 	inputs  cli.Inputs
@@ -44,7 +44,7 @@ type loadOptions struct {
 	described
 }
 
-// New is `load`.
+// New returns the command `load`.
 func New(streams cli.Streams) *cobra.Command {
 	o := &loadOptions{streams: streams, target: target.New()}
 	cmd := &cobra.Command{
@@ -93,8 +93,8 @@ or LoadGenerators of MicroSim, which run at the same time, each at its own rate.
 	return cmd
 }
 
-// prepare reads the load and checks it with the flags. The name is that of the
-// system; empty means the only one that runs.
+// prepare reads the load and checks it with the flags. name is the name of the
+// system; empty means the only running one.
 func (o *loadOptions) prepare(cmd *cobra.Command, args []string) (profile load.Profile, name string, err error) {
 	if err := o.validate(args); err != nil {
 		return profile, "", cli.Usage(cmd, err)
@@ -143,8 +143,8 @@ func (o *loadOptions) validate(args []string) error {
 	return o.described.validate(o.flags.Changed("system"))
 }
 
-// read returns the load of the flags or of the files, and the system that it is
-// put on.
+// read returns the load of the flags or of the files, and the name of the system on
+// which it is put.
 func (o *loadOptions) read(ctx context.Context, args []string) (load.Profile, string, error) {
 	if !o.fromFile(args) {
 		p := o.described.profile()
@@ -194,7 +194,7 @@ func (o *loadOptions) run(ctx context.Context, profile load.Profile, name string
 		fmt.Fprintln(o.streams.Err, "note: certificates were not accepted; --cacert names the authority that has signed them, and --insecure does not check them")
 	}
 	if ctx.Err() != nil && profile.Endless() {
-		err = onlyCleanup(err) // an interrupt is how a load without an end ends
+		err = onlyCleanup(err) // an interrupt is the usual end of an endless load
 	}
 	if o.output.Machine() {
 		return errors.Join(err, o.output.Object(o.streams.Out, sent))
@@ -203,7 +203,7 @@ func (o *loadOptions) run(ctx context.Context, profile load.Profile, name string
 	return errors.Join(err, report.Load(out, sent, style))
 }
 
-// onlyCleanup keeps of an error what could not be cleaned up.
+// onlyCleanup returns the CleanupError that an error wraps, or nil.
 func onlyCleanup(err error) error {
 	if left := (*runner.CleanupError)(nil); errors.As(err, &left) {
 		return left
@@ -237,8 +237,8 @@ func (o *loadOptions) onThisMachine(ctx context.Context, profile load.Profile, n
 	return generator.Load(ctx, profile, to, observe)
 }
 
-// needsSystem reports whether the load is put on services of a system, and not on
-// URLs alone.
+// needsSystem reports whether a request of the load goes to a service of a system,
+// not to a URL.
 func needsSystem(p *load.Profile) bool {
 	for i := range p.Requests {
 		r := &p.Requests[i]

@@ -14,15 +14,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// progress shows on a terminal, in one line, how far a load is.
+// progress shows the progress of a load in one line of a terminal.
 type progress struct {
 	// observe counts a request; it is nil if nothing is shown.
 	observe func(measure.Outcome)
-	// close takes the line away.
+	// close erases the line.
 	close func()
 }
 
-// showProgress begins to show how far a load is, if w is a terminal.
+// showProgress begins to show the progress of a load, if w is a terminal.
 func showProgress(w io.Writer, p *load.Profile) progress {
 	if _, terminal := cli.IsTerminal(w); !terminal {
 		return progress{close: func() {}}
@@ -49,13 +49,13 @@ func showProgress(w io.Writer, p *load.Profile) progress {
 // eraseLine moves to the beginning of the line and empties it.
 const eraseLine = "\r\x1b[K"
 
-// A progressLine counts what has ended. Its observe may be used by several
-// goroutines at once.
+// A progressLine counts the requests that have ended. Several goroutines may call
+// observe at once.
 type progressLine struct {
 	began         time.Time
 	length        time.Duration // 0 if there is none
 	ended, failed atomic.Int64
-	before        int64 // how many had ended when the line was made last
+	before        int64 // how many had ended when the line was last painted
 }
 
 func (l *progressLine) observe(o measure.Outcome) {
@@ -65,7 +65,7 @@ func (l *progressLine) observe(o measure.Outcome) {
 	}
 }
 
-// text is the line of a moment, which comes once a second.
+// text returns the line at a moment. It is called once a second.
 func (l *progressLine) text(now time.Time) string {
 	ended := l.ended.Load()
 	rate := ended - l.before
@@ -77,7 +77,7 @@ func (l *progressLine) text(now time.Time) string {
 	return fmt.Sprintf("%s: %d requests ended, %d in the last second, %d failed", at, ended, rate, l.failed.Load())
 }
 
-// lengthOf is the length of a load; 0 if it ends by a count or not at all.
+// lengthOf returns the length of a load, or 0 if it ends by a count or not at all.
 func lengthOf(p *load.Profile) (length time.Duration) {
 	for i := range p.Phases {
 		if p.Phases[i].Duration == 0 {

@@ -1,5 +1,5 @@
-// Package local connects commands to systems on this machine: how they are isolated,
-// started and found.
+// Package local connects commands to systems on this machine: it isolates, starts
+// and finds them.
 package local
 
 import (
@@ -33,28 +33,29 @@ import (
 type Flags struct {
 	Isolation string
 	PortBase  int
-	// TraceSample is the share of traces that services keep in any case; 0 makes no
-	// spans.
+	// TraceSample is the share, from 0 to 1, of requests whose traces services keep
+	// even if they do not fail; 0 makes no spans.
 	TraceSample float64
-	// Verbose logs every request, LogFormat says how lines look, and Tell logs what
-	// happens to replicas and faults, too.
+	// Verbose logs every request. LogFormat is the format of lines. Tell also logs
+	// changes of replicas and faults.
 	Verbose   bool
 	LogFormat string
 	Tell      bool
-	// Lines gets the lines that services log, as JSON and without their end, and what
-	// their processes print else, in place of the stream that Deployer is given. It is
-	// called by several goroutines, and may not keep the text; it may be nil.
+	// Lines gets the lines that services log, as JSON and without newlines, and other
+	// output of their processes, instead of the stream that Deployer is given. Several
+	// goroutines call it; it must not keep the text. It may be nil.
 	Lines func(service string, replica int, text []byte)
-	// Sent adds to a status what has become of what is sent of the system to others; it
-	// may be nil.
+	// Sent adds to a status how the sending of traces and logs to other programs goes;
+	// it may be nil.
 	Sent func(*control.Status)
-	// Entrances are services that a fault may cut off from clients outside the system.
+	// Entrances are services on whose way from clients outside the system faults may
+	// act.
 	Entrances []string
-	// explicit reports whether the isolation was asked for.
+	// explicit reports whether --isolation is given.
 	explicit func() bool
 }
 
-// AddFlags adds the flags of how services are kept apart and where they listen.
+// AddFlags adds the flags that say how replicas are isolated and where they listen.
 func (l *Flags) AddFlags(cmd *cobra.Command) {
 	l.TraceSample = span.DefaultShare
 	cmd.Flags().StringVar(&l.Isolation, "isolation", string(localsim.InProcess),
@@ -65,8 +66,8 @@ func (l *Flags) AddFlags(cmd *cobra.Command) {
 	cli.CompleteFlag(cmd, "isolation", string(localsim.InProcess), string(localsim.Process), string(localsim.Namespace))
 }
 
-// IsolationArgs are the arguments by which another command line asks for the same
-// isolation; none if it was not asked for.
+// IsolationArgs returns the flags by which another command line asks for the same
+// isolation; none if --isolation is not given.
 func (l *Flags) IsolationArgs() []string {
 	if l.explicit != nil && !l.explicit() {
 		return nil
@@ -74,8 +75,7 @@ func (l *Flags) IsolationArgs() []string {
 	return []string{"--isolation", l.Isolation}
 }
 
-// Processes makes each replica a process of its own, unless an isolation was asked
-// for.
+// Processes makes each replica a process of its own, unless --isolation is given.
 func (l *Flags) Processes() {
 	if l.explicit == nil || !l.explicit() {
 		l.Isolation, l.explicit = string(localsim.Process), func() bool { return true }
@@ -90,8 +90,8 @@ func (l *Flags) Validate() error {
 	return cli.OneOf("isolation", l.Isolation, string(localsim.InProcess), string(localsim.Process), string(localsim.Namespace))
 }
 
-// Deployer starts systems of mock services on this machine, which other programs
-// find in the registry.
+// Deployer returns a deployer of systems on this machine. Other programs find its
+// systems in the registry. stderr gets the output of services.
 func (l *Flags) Deployer(stderr io.Writer) (*localsim.Deployer, error) {
 	dir, err := registry.DefaultDir(os.Getenv)
 	if err != nil {
@@ -100,8 +100,8 @@ func (l *Flags) Deployer(stderr io.Writer) (*localsim.Deployer, error) {
 	return l.DeployerIn(dir, stderr)
 }
 
-// DeployerIn is Deployer with the registry in dir; none if dir is empty, for
-// systems that nobody else needs to find.
+// DeployerIn is Deployer with the registry in dir. An empty dir means no registry,
+// for systems that no other program needs to find.
 func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, error) {
 	level := slog.LevelWarn
 	switch {
@@ -121,7 +121,7 @@ func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, er
 	}
 	ofRuntimes := localsim.Process
 	if l.explicit != nil && l.explicit() {
-		ofRuntimes = "" // what was asked for is not changed
+		ofRuntimes = "" // do not change an isolation that the user asked for
 	}
 	return localsim.New(localsim.Config{
 		Isolation: localsim.Isolation(l.Isolation), IsolationOfRuntimes: ofRuntimes,
@@ -147,7 +147,7 @@ func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, er
 	})
 }
 
-// format is that of the lines that services write.
+// format returns the format in which services write lines.
 func (l *Flags) format() string {
 	if l.Lines != nil {
 		return service.JSONLogs
@@ -155,7 +155,8 @@ func (l *Flags) format() string {
 	return l.LogFormat
 }
 
-// A lineWriter hands over lines; each Write has whole ones.
+// A lineWriter calls a function with each line that is written. Each Write must
+// contain whole lines.
 type lineWriter struct {
 	line    func(service string, replica int, text []byte)
 	service string
@@ -169,7 +170,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// newGateway puts a gate in front of a replica.
+// newGateway starts a gate in front of a replica.
 func newGateway(upstream string, seed uint64) (localsim.Gate, error) {
 	e, err := edge.Start("127.0.0.1", upstream, seed)
 	if err != nil {
@@ -178,8 +179,8 @@ func newGateway(upstream string, seed uint64) (localsim.Gate, error) {
 	return e, nil
 }
 
-// EntrancesOf lists the services whose faults on the network concern callers from
-// outside as well.
+// EntrancesOf lists the services with faults that also act on requests from outside
+// the system.
 func EntrancesOf(faults []fault.Fault) []string {
 	var services []string
 	for i := range faults {
@@ -192,8 +193,9 @@ func EntrancesOf(faults []fault.Fault) []string {
 	return services
 }
 
-// newServer makes a replica's server in this process. It sends its calls by
-// itself: a transport of the standard library would send some a second time.
+// newServer makes a replica's server in this process. It uses the service's own
+// HTTP client, because a transport of the standard library would send some requests
+// twice.
 func (l *Flags) newServer(s localsim.Spec, logger *slog.Logger) (supervise.Server, error) {
 	return service.New(service.Config{
 		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers, AllowHosts: s.AllowHosts,
@@ -201,23 +203,23 @@ func (l *Flags) newServer(s localsim.Spec, logger *slog.Logger) (supervise.Serve
 	})
 }
 
-// newStore makes a data store's server in this process. A real one has its data below
-// the state directory.
+// newStore makes a data store's server in this process. A real server keeps its data
+// below the state directory.
 func newStore(s localsim.Spec, dir string, logger *slog.Logger) (supervise.Server, error) {
 	return store.New(store.Config{
 		Service: s.Service, Replica: s.Replica, Seed: s.Seed, Token: s.Token, Data: dir, Prepare: driver.Prepare, Console: console.Open, Lags: driver.Lags, Logger: logger.With("system", s.System),
 	})
 }
 
-// commands makes those of the replicas of systems whose state is in dir.
+// commands makes the commands of replicas of systems whose state is in dir.
 type commands struct {
 	*Flags
 	dir string
 }
 
-// of makes the command of a replica in a process of its own: its runtime's, or
-// this very program, as the agent or as a data store, which has the data of a real server
-// below the state directory.
+// of returns the command of a replica in a process of its own: that of its runtime, or
+// this program as the agent or as a data store. A real server keeps its data below the
+// state directory.
 func (c commands) of(s localsim.Spec) (*exec.Cmd, error) {
 	part := service.Spec{
 		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers, AllowHosts: s.AllowHosts, Token: s.Token,
@@ -241,7 +243,7 @@ func (c commands) of(s localsim.Spec) (*exec.Cmd, error) {
 	return c.ownCommand(s, args, string(text))
 }
 
-// ownCommand makes the command by which this program serves a part of a system.
+// ownCommand returns the command by which this program serves a part of a system.
 func (l *Flags) ownCommand(s localsim.Spec, args []string, part string) (*exec.Cmd, error) {
 	self, err := os.Executable()
 	if err != nil {

@@ -226,7 +226,7 @@ func TestStress(t *testing.T) {
 	}
 }
 
-// What is told of a system depends on the flags; logs of an unknown format are refused.
+// The flags decide what a system logs; an unknown log format is refused.
 func TestDeployerLogs(t *testing.T) {
 	system := &topology.System{Name: "quiet", Services: []topology.Service{topology.NewService("web")}}
 	for name, tt := range map[string]struct {

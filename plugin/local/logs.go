@@ -16,17 +16,18 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 )
 
-// LogPath is where a system in the background on this machine logs.
+// LogPath returns the path of the log of a system in the background on this
+// machine.
 func LogPath(dir, system string) string { return filepath.Join(dir, system+".log") }
 
-// A LineFilter passes on the lines of services, and those from a time on.
+// A LineFilter passes on the lines of some services, from a time on.
 type LineFilter struct {
 	To       io.Writer
 	Services []string
 	Since    time.Time
 	partial  []byte
-	// kept says whether the last line that tells a time was young enough: lines
-	// without one go with it. They belong to no service.
+	// kept says whether the last line with a time was kept. Lines without a time,
+	// which belong to no service, are kept or dropped with it.
 	kept bool
 }
 
@@ -51,7 +52,7 @@ func (f *LineFilter) Write(p []byte) (int, error) {
 	}
 }
 
-// keeps decides about a line.
+// keeps reports whether a line is passed on.
 func (f *LineFilter) keeps(line []byte) bool {
 	at, service := readLine(line)
 	if !at.IsZero() {
@@ -60,7 +61,7 @@ func (f *LineFilter) keeps(line []byte) bool {
 	return f.kept && (len(f.Services) == 0 || slices.Contains(f.Services, service))
 }
 
-// readLine finds the time and the service of a line in either format of logs.
+// readLine returns the time and the service of a line, in either format of logs.
 func readLine(line []byte) (at time.Time, service string) {
 	if bytes.HasPrefix(line, []byte("{")) {
 		var fields struct {
@@ -91,13 +92,13 @@ func readLine(line []byte) (at time.Time, service string) {
 // DetachedPatience bounds how long a system in the background may take to start.
 const DetachedPatience = 2 * time.Minute
 
-// OpenLog opens the log of a system of the registry in dir. Only one that runs in the
+// OpenLog opens the log of a system of the registry in dir. Only a system in the
 // background has a log.
 func OpenLog(dir string, system *registry.System) (*os.File, error) {
 	f, err := os.Open(LogPath(dir, system.Name))
 	if err == nil && older(f, system.Started) {
 		f.Close()
-		err = fs.ErrNotExist // it is that of another system, which is gone
+		err = fs.ErrNotExist // the log belongs to an earlier system of the same name
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("reading the log of system %q: it runs in the foreground of another terminal, which shows it; 'up --detach' makes one that has a log", system.Name)
@@ -108,15 +109,15 @@ func OpenLog(dir string, system *registry.System) (*os.File, error) {
 	return f, nil
 }
 
-// older reports whether a file was written to before a system with a log would
-// have begun it.
+// older reports whether a file was last written before a system started, so that it
+// is not the log of that system.
 func older(f *os.File, started time.Time) bool {
 	info, err := f.Stat()
 	return err == nil && info.ModTime().Before(started.Add(-DetachedPatience))
 }
 
-// CopyTail copies the last lines of a file that the filter keeps; all where tail is
-// below 0.
+// CopyTail copies the last tail lines of a file that the filter keeps; a negative
+// tail means all.
 func CopyTail(out *LineFilter, f *os.File, tail int64) error {
 	if tail < 0 {
 		_, err := io.Copy(out, f)

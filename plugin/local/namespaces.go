@@ -22,7 +22,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/tc"
 )
 
-// A hostNetwork lets a system of localsim live in a network of namespaces.
+// A hostNetwork implements localsim.Network by network namespaces on this machine.
 type hostNetwork struct {
 	*netlab.Network
 	logger *slog.Logger
@@ -36,13 +36,14 @@ func newHostNetwork(system, mark string, logger *slog.Logger) (localsim.Network,
 	return hostNetwork{n, logger}, nil
 }
 
-// NetworkBackends are those that can break a network, in the order in which they
-// are tried.
+// NetworkBackends returns the backends that can break a network, in the order in
+// which they are tried.
 func NetworkBackends(h vns.NsHandle) []netfault.Backend {
 	return []netfault.Backend{tc.New(h), countingEmulation{emulate.New(h)}}
 }
 
-// countingEmulation tells how many packets each rule has met.
+// countingEmulation is an emulation that tells how many packets each rule has
+// matched.
 type countingEmulation struct{ *emulate.Backend }
 
 // Met implements netlab.Counter.
@@ -71,7 +72,8 @@ func (n hostNetwork) Hits(replica string, ids []string) map[string]int64 {
 	return hits
 }
 
-// newMark makes the name of a network's link.
+// newMark returns a random name for a network's link, by which `down` finds the
+// network.
 func newMark() string { return netlab.LinkName(fmt.Sprintf("%08x", rand.Uint32())) }
 
 // checkTimeout bounds the trial of the backends.
@@ -81,7 +83,7 @@ const checkTimeout = 15 * time.Second
 func canImpair(f *fault.Fault) error {
 	impairment, err := netfault.ImpairmentOf(f)
 	if err != nil || impairment.Partition || impairment.RateOnly() {
-		return err // for these every kernel has what it takes
+		return err // every kernel can carry these out
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), checkTimeout)
 	defer cancel()
@@ -108,8 +110,8 @@ func (n hostNetwork) Impair(ctx context.Context, replica string, faults []locals
 	return backend, err
 }
 
-// rulesOf turns faults on the way to a replica into rules of its namespace: they
-// mean the requests that it takes, and their answers, and nothing else.
+// rulesOf turns faults on the way to a replica into rules of its namespace. They
+// match only requests to the replica and their answers.
 func rulesOf(faults []localsim.PathFault) ([]netfault.Rule, error) {
 	var rules []netfault.Rule
 	for i := range faults {
@@ -119,7 +121,7 @@ func rulesOf(faults []localsim.PathFault) ([]netfault.Rule, error) {
 			return nil, err
 		}
 		if p.Callers != nil && len(p.Callers) == 0 {
-			continue // nobody is concerned
+			continue // the fault has no callers
 		}
 		rule := netfault.Rule{
 			ID: ruleID(p.ID), Interface: netlab.Interface, Direction: netfault.DirectionOf(&p.Fault), Impairment: impairment,
@@ -141,8 +143,8 @@ func rulesOf(faults []localsim.PathFault) ([]netfault.Rule, error) {
 	return rules, nil
 }
 
-// ruleID makes of a fault's name, which may be anything, one that a rule can
-// have.
+// ruleID turns the name of a fault, which may be any text, into a valid id of a
+// rule.
 func ruleID(id string) string {
 	plain := strings.Trim(id, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-") == ""
 	if plain && len(id) <= 62 {

@@ -12,7 +12,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runtimes"
 )
 
-// runtimeCommand makes the command of a replica that its runtime serves.
+// runtimeCommand returns the command of a replica that another runtime serves.
 func runtimeCommand(s localsim.Spec, part string) (*exec.Cmd, error) {
 	store, err := runtimes.Default()
 	if err != nil {
@@ -31,7 +31,7 @@ func runtimeCommand(s localsim.Spec, part string) (*exec.Cmd, error) {
 }
 
 // CanServe returns a function that says why the runtime of a service cannot be
-// started: a tool that is missing, or an installation. It asks each tool once.
+// started, such as a missing tool or installation. It looks for each tool once.
 func CanServe() func(context.Context, *topology.Service) error {
 	var mu sync.Mutex
 	known := map[topology.RuntimeName]error{}

@@ -22,8 +22,8 @@ func canStress(f *fault.Fault) error {
 	return nil
 }
 
-// stressCommand makes the command of a process that takes resources away: this
-// very program, as the agent.
+// stressCommand returns the command of a process that takes resources away: this
+// program, as the agent.
 func stressCommand(f fault.Fault, lasting time.Duration) (*exec.Cmd, error) {
 	config, err := stress.FromFault(f)
 	if err != nil {
@@ -34,7 +34,8 @@ func stressCommand(f fault.Fault, lasting time.Duration) (*exec.Cmd, error) {
 		return nil, fmt.Errorf("finding this program, which stresses the machine: %w", err)
 	}
 	cmd := exec.Command(self, append([]string{"agent"}, stress.Args(config, lasting)...)...)
-	// Its allocations last as long as it does.
+	// Turn the garbage collector off: allocations last as long as the process, so
+	// collecting would only cost time.
 	cmd.Env = append(os.Environ(), "GOGC=off")
 	return cmd, nil
 }

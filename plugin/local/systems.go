@@ -7,7 +7,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/localsim/registry"
 )
 
-// runningSystems lists the systems on this machine.
+// Systems lists the running systems on this machine.
 func Systems() ([]registry.System, error) {
 	dir, err := registry.DefaultDir(os.Getenv)
 	if err != nil {
@@ -20,8 +20,8 @@ func Systems() ([]registry.System, error) {
 	return reg.List()
 }
 
-// findSystem returns a client of a running system. Without a name the only one
-// there is is meant.
+// Find returns a client of a running system. An empty name means the only running
+// system.
 func Find(name string) (*control.Client, error) {
 	dir, err := registry.DefaultDir(os.Getenv)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package outlet sends what systems show while they run to where their users look at
-// it: to an OpenTelemetry collector, and to Fluentd.
+// Package outlet sends traces, figures and logs of running systems to other
+// programs: to an OpenTelemetry collector, and to Fluentd.
 package outlet
 
 import (
@@ -22,36 +22,38 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// A Collector is an OpenTelemetry collector that a flag names, or none. It gets what
-// one system after the other shows.
+// A Collector is the OpenTelemetry collector that --otlp names, or none. Several
+// systems can send to it, one after the other.
 type Collector struct {
-	// Paced says that what sends waits for the collector: runs in virtual time.
+	// Paced makes senders wait for the collector, as runs in virtual time can.
 	Paced bool
-	// Rootless says that nobody sends the roots of traces: requests come from elsewhere.
+	// Rootless says that no root spans are sent, because requests come from other
+	// programs.
 	Rootless bool
-	// Patience bounds the sending of what is left at the end; 0 stands for 10 s.
+	// Patience bounds the sending of the rest at the end; 0 means 10 s.
 	Patience time.Duration
 
 	url     string
 	headers map[string]string
-	// sender is that of the system that runs.
+	// sender is the sender of the running system.
 	sender atomic.Pointer[otlp.Sender]
 }
 
 const (
-	// OTLPFlag names the collector.
+	// OTLPFlag is the flag that names the collector.
 	OTLPFlag = "otlp"
-	// otlpHeaders is the variable that OpenTelemetry's own exporters read
-	// (opentelemetry.io/docs/specs/otel/protocol/exporter).
+	// otlpHeaders is the environment variable that OpenTelemetry's own exporters
+	// read (opentelemetry.io/docs/specs/otel/protocol/exporter).
 	otlpHeaders = "OTEL_EXPORTER_OTLP_HEADERS"
 )
 
-// AddFlags adds the flag that names a collector; while says when it gets something.
+// AddFlags adds the flag that names a collector. while says, in the help, when it
+// gets data.
 func (c *Collector) AddFlags(cmd *cobra.Command, while string) {
 	cmd.Flags().StringVar(&c.url, OTLPFlag, "", "URL of an OpenTelemetry collector, such as http://localhost:4318, that gets spans, metrics and logs "+while)
 }
 
-// Validate refuses what is no collector.
+// Validate refuses an invalid URL or header.
 func (c *Collector) Validate(flags *pflag.FlagSet) (err error) {
 	if !flags.Changed(OTLPFlag) {
 		return nil
@@ -80,7 +82,7 @@ func parseHeaders(text string) (map[string]string, error) {
 	return headers, nil
 }
 
-// Args are the flags by which another command line names the same collector.
+// Args returns the flags by which another command line names the same collector.
 func (c *Collector) Args() []string {
 	if c.url == "" {
 		return nil
@@ -91,18 +93,19 @@ func (c *Collector) Args() []string {
 // Wanted reports whether there is a collector.
 func (c *Collector) Wanted() bool { return c.url != "" }
 
-// Begin begins to send what a system shows. End must be called.
+// Begin begins the sending for a system. Call End afterwards.
 func (c *Collector) Begin(origin trace.Origin) {
 	if !c.Wanted() {
 		return
 	}
 	o := otlp.Options{URL: c.url, Headers: c.headers, Pace: c.Paced, Rootless: c.Rootless, Patience: c.Patience}
-	if sender, err := otlp.New(o, origin); err == nil { // the URL has been checked
+	if sender, err := otlp.New(o, origin); err == nil { // Validate has checked the URL
 		c.sender.Store(sender)
 	}
 }
 
-// End sends what is left, and says what became of everything; nil if nothing was begun.
+// End sends the rest, and returns how much was sent, dropped and refused, or nil if
+// nothing was begun.
 func (c *Collector) End(ctx context.Context) *result.OTLP {
 	if sender := c.sender.Swap(nil); sender != nil {
 		return sender.Close(ctx)
@@ -110,8 +113,8 @@ func (c *Collector) End(ctx context.Context) *result.OTLP {
 	return nil
 }
 
-// Sums says what has become of everything so far; nil if nothing was begun, or all has
-// ended.
+// Sums returns how much was sent, dropped and refused so far, or nil if no sending is
+// under way.
 func (c *Collector) Sums() *result.OTLP {
 	if sender := c.sender.Load(); sender != nil {
 		return sender.Sums()
@@ -119,14 +122,14 @@ func (c *Collector) Sums() *result.OTLP {
 	return nil
 }
 
-// Observe sends the figures of an event; those of most events are none.
+// Observe sends the figures of an event, if it has figures.
 func (c *Collector) Observe(event runner.Event) {
 	if sender := c.sender.Load(); sender != nil {
 		sender.Observe(event)
 	}
 }
 
-// Spans sends spans. The slice may be used again.
+// Spans sends spans. It does not keep the slice.
 func (c *Collector) Spans(spans []span.Span) {
 	if sender := c.sender.Load(); sender != nil {
 		sender.Spans(spans)

@@ -10,9 +10,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
-// ReadLine reads what a replica has printed at a time; at zero it is now. Words that
-// are no line of a log, such as those of a framework, become one; logged tells them
-// apart.
+// ReadLine parses a line that a replica printed at a time; the zero time means now.
+// Output that is not in the format of logs, such as that of a framework, becomes the
+// message of a line; then logged is false.
 func ReadLine(at time.Time, system, service string, replica int, text []byte) (line logline.Line, logged bool) {
 	if line, logged = logline.Parse(text); logged {
 		return line, true
@@ -23,8 +23,8 @@ func ReadLine(at time.Time, system, service string, replica int, text []byte) (l
 	return logline.Wrap(at, system, service, replica, string(text)), false
 }
 
-// PrintLine writes a line in a format of logs. In text, the words of which a line was
-// made are written as they are.
+// PrintLine writes a line in a format of logs. In text it writes words, the original
+// output, as they are if logged is false.
 func PrintLine(w io.Writer, format string, line *logline.Line, logged bool, words []byte) {
 	switch {
 	case format == service.JSONLogs:
@@ -32,6 +32,6 @@ func PrintLine(w io.Writer, format string, line *logline.Line, logged bool, word
 	case !logged:
 		fmt.Fprintf(w, "%s\n", cli.Clean(string(words)))
 	default:
-		_ = line.WriteText(w) // the screen keeps errors
+		_ = line.WriteText(w) // the screen remembers errors
 	}
 }

@@ -14,29 +14,30 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/observe/forward"
 )
 
-// A Receiver gets lines of logs by Fluentd's forward protocol; a flag names it, or none.
-// It gets those of one system after the other.
+// A Receiver is the receiver of log lines by Fluentd's forward protocol that --fluent
+// names, or none. Several systems can send to it, one after the other.
 type Receiver struct {
-	// Paced says that what sends waits for the receiver: runs in virtual time.
+	// Paced makes senders wait for the receiver, as runs in virtual time can.
 	Paced bool
-	// Patience bounds the sending of what is left at the end; 0 stands for 10 s.
+	// Patience bounds the sending of the rest at the end; 0 means 10 s.
 	Patience time.Duration
 
 	text    string
 	address forward.Address
-	// sender is that of the system that runs.
+	// sender is the sender of the running system.
 	sender atomic.Pointer[forward.Sender]
 }
 
-// FluentFlag names the receiver.
+// FluentFlag is the flag that names the receiver.
 const FluentFlag = "fluent"
 
-// AddFlags adds the flag that names a receiver; while says when it gets something.
+// AddFlags adds the flag that names a receiver. while says, in the help, when it
+// gets data.
 func (r *Receiver) AddFlags(cmd *cobra.Command, while string) {
 	cmd.Flags().StringVar(&r.text, FluentFlag, "", "address of Fluentd or Fluent Bit, such as tcp://localhost:24224, that gets logs by the forward protocol "+while)
 }
 
-// Validate refuses what is no receiver.
+// Validate refuses an invalid address.
 func (r *Receiver) Validate(flags *pflag.FlagSet) (err error) {
 	if !flags.Changed(FluentFlag) {
 		return nil
@@ -47,7 +48,7 @@ func (r *Receiver) Validate(flags *pflag.FlagSet) (err error) {
 	return nil
 }
 
-// Args are the flags by which another command line names the same receiver.
+// Args returns the flags by which another command line names the same receiver.
 func (r *Receiver) Args() []string {
 	if !r.Wanted() {
 		return nil
@@ -58,14 +59,15 @@ func (r *Receiver) Args() []string {
 // Wanted reports whether there is a receiver.
 func (r *Receiver) Wanted() bool { return r.text != "" }
 
-// Begin begins to send what a system logs. End must be called.
+// Begin begins to send the logs of a system. Call End afterwards.
 func (r *Receiver) Begin(system string) {
 	if r.Wanted() {
 		r.sender.Store(forward.New(forward.Options{Address: r.address, Pace: r.Paced, Patience: r.Patience}, system))
 	}
 }
 
-// End sends what is left, and says what became of everything; nil if nothing was begun.
+// End sends the rest, and returns how many lines were sent and dropped, or nil if
+// nothing was begun.
 func (r *Receiver) End(ctx context.Context) *result.Fluent {
 	if sender := r.sender.Swap(nil); sender != nil {
 		return sender.Close(ctx)
@@ -73,8 +75,8 @@ func (r *Receiver) End(ctx context.Context) *result.Fluent {
 	return nil
 }
 
-// Sums says what has become of everything so far; nil if nothing was begun, or all has
-// ended.
+// Sums returns how many lines were sent and dropped so far, or nil if no sending is
+// under way.
 func (r *Receiver) Sums() *result.Fluent {
 	if sender := r.sender.Load(); sender != nil {
 		return sender.Sums()

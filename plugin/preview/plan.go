@@ -1,4 +1,4 @@
-// Package preview prints what a command is going to do, for --dry-run.
+// Package preview prints what a command would do, for --dry-run.
 package preview
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// Services prints what of a system would be started.
+// Services prints the services of a system that would be started.
 func Services(w io.Writer, system *topology.System) error {
 	var rows [][]string
 	for i := range system.Services {
@@ -32,8 +32,8 @@ func Services(w io.Writer, system *topology.System) error {
 	return cli.PrintTable(w, []string{"NAME", "REPLICAS", "KIND", "CALLS"}, rows)
 }
 
-// Experiment prints what the runs of an experiment would do, and when: each of its
-// variants is run with as many seeds, and what settings prints.
+// Experiment prints what the runs of an experiment would do, and when. Each variant
+// would run with this number of seeds. settings prints further lines.
 func Experiment(w io.Writer, e *experiment.Experiment, seeds int, settings func(io.Writer)) error {
 	if err := Services(w, &e.System); err != nil {
 		return err
@@ -89,8 +89,8 @@ func Experiment(w io.Writer, e *experiment.Experiment, seeds int, settings func(
 	return nil
 }
 
-// Settings prints the flags of the given names that were set, as what is started
-// would get them: they are not of the system or the experiment.
+// Settings prints those of the named flags that are on the command line, because
+// they are not part of the printed system or experiment.
 func Settings(w io.Writer, flags *pflag.FlagSet, names ...string) {
 	var words []string
 	for _, name := range names {
@@ -98,7 +98,7 @@ func Settings(w io.Writer, flags *pflag.FlagSet, names ...string) {
 		case f == nil || !f.Changed:
 		case f.Value.Type() == "bool" && f.Value.String() == "true":
 			words = append(words, "--"+name)
-		case f.Value.Type() == "bool": // a word behind it would be an argument
+		case f.Value.Type() == "bool": // a following word would be an argument
 			words = append(words, "--"+name+"="+f.Value.String())
 		default:
 			words = append(words, "--"+name, cli.Clean(f.Value.String()))
@@ -109,7 +109,7 @@ func Settings(w io.Writer, flags *pflag.FlagSet, names ...string) {
 	}
 }
 
-// requests lists what each arrival sends, if that is more than one of the requests.
+// requests lists the requests that each arrival sends, if it sends several.
 func requests(w io.Writer, p *load.Profile) error {
 	if len(p.Requests) < 2 || !slices.ContainsFunc(p.Phases, func(phase load.Phase) bool { return phase.Each && phase.IsOpen() }) {
 		return nil
@@ -133,7 +133,7 @@ func requests(w io.Writer, p *load.Profile) error {
 	return cli.PrintTable(w, []string{"REQUEST", "ARRIVALS", "BURST", "ENDS AFTER"}, rows)
 }
 
-// Phase describes the load of a phase in a few words.
+// Phase returns a short description of the load of a phase.
 func Phase(p *load.Phase) string {
 	if p.Users > 0 || p.UsersTo != nil {
 		text := fmt.Sprintf("%d users", p.Users)

@@ -12,35 +12,36 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// ToClient leads to a system that another program runs on this machine.
+// ToClient returns a Door to a system that another program runs on this machine.
 func ToClient(ctx context.Context, client controlhttp.Doer, system *local.Client) (*Door, error) {
 	urls, err := addresses(ctx, system)
 	return &Door{client, urls, system.SpansOf}, err
 }
 
-// Local is a system that this program runs.
+// Local is a system that this program itself runs.
 type Local interface {
 	teller
 	spanSource
 }
 
-// ToLocal leads to a system that this program runs.
+// ToLocal returns a Door to a system that this program itself runs.
 func ToLocal(ctx context.Context, client controlhttp.Doer, system Local) (*Door, error) {
 	urls, err := addresses(ctx, system)
 	return &Door{client, urls, gatherFrom(system)}, err
 }
 
-// ToCluster leads through the API server to a system on a cluster.
+// ToCluster returns a Door that leads through the API server to a system on a
+// cluster.
 func ToCluster(d *cluster.Deployment) *Door {
 	return &Door{throughAPIServer{d}, insideAddresses(d.System()), gatherFrom(d)}
 }
 
-// A teller tells where the services of a system are.
+// A teller tells the addresses of the replicas of a system.
 type teller interface {
 	Status(ctx context.Context) (*local.Status, error)
 }
 
-// addresses lists the first replica's URL of each service.
+// addresses returns the URL of the first replica of each service.
 func addresses(ctx context.Context, system teller) (map[string]string, error) {
 	status, err := system.Status(ctx)
 	if err != nil {
@@ -65,7 +66,7 @@ func (t throughAPIServer) Do(req *http.Request) (*http.Response, error) {
 	return t.system.Do(req, name)
 }
 
-// insideAddresses are the URLs by which services of a system on a cluster reach
+// insideAddresses returns the URLs by which services of a system on a cluster reach
 // each other.
 func insideAddresses(system *topology.System) map[string]string {
 	urls := map[string]string{}

@@ -1,5 +1,5 @@
 // Package request sends MicroSim requests, which carry their own routes and faults, to
-// the services of a running system, and gathers what is known of each hop.
+// the services of a running system. It gathers times and spans of each hop.
 package request
 
 import (
@@ -22,9 +22,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// A Door leads to the services of a running system.
+// A Door is the way to the services of a running system.
 type Door struct {
-	// Client must not follow redirects: a request is meant for one service.
+	// Client must not follow redirects, because a request is meant for one service.
 	Client controlhttp.Doer
 	// URLs has the base URL of each service.
 	URLs map[string]string
@@ -32,22 +32,22 @@ type Door struct {
 	Spans func(ctx context.Context, id span.TraceID) ([]span.Span, error)
 }
 
-// A Draw is what a seed makes of a request.
+// A Draw is a request with the decisions of a seed.
 type Draw struct {
 	Seed uint64
 	// ID is the X-Request-ID of all hops.
 	ID string
-	// Chain is the part that is sent, with the names of the request; nil if the seed
-	// does not draw the first service.
+	// Chain is the part of the request that is sent, or nil if the seed decides
+	// against its first service.
 	Chain *chain.Chain
-	// Unknown are the services that the system does not have: their callers report
-	// errors.
+	// Unknown lists the services that the system does not have. Their callers
+	// report errors.
 	Unknown  []string
 	resolved *chain.Chain
 }
 
-// Draw draws the probabilities of a request. An error says that the system does not
-// have its first service.
+// Draw decides the probabilities of a request by a seed. It returns an error if the
+// system does not have the request's first service.
 func (d *Door) Draw(tree *chain.Chain, seed uint64) (*Draw, error) {
 	key := load.CallKey(seed)
 	drawn := &Draw{Seed: seed, ID: load.RequestID(key), Chain: chain.Sample(tree, key)}
@@ -64,27 +64,28 @@ func (d *Door) Draw(tree *chain.Chain, seed uint64) (*Draw, error) {
 	return drawn, nil
 }
 
-// An Answer is what came back for a request.
+// An Answer is the answer to a request.
 type Answer struct {
 	Response *chain.Response
-	// Raw is the response document as it came.
+	// Raw is the response document, unchanged.
 	Raw []byte
-	// Status is the HTTP status of the first service's answer, and StatusText the whole
-	// status line's.
+	// Status is the HTTP status of the first service's answer, and StatusText the
+	// status with its reason.
 	Status     int
 	StatusText string
-	// Began is when it was sent, Took the time until the answer had come.
+	// Began is when the request was sent, Took the time until the answer had come.
 	Began time.Time
 	Took  time.Duration
-	// Times are those of the hops, as they themselves tell; nil if they do not.
+	// Times are the times of the hops as the services report them; nil if they do
+	// not.
 	Times *control.Times
-	// parent began its trace, if it has one.
+	// parent is the root of the request's trace, if it has one.
 	parent span.Parent
 }
 
-// Send sends what was drawn to the service that it names first. A service that answers
-// with a response document has answered, whatever its status. With traced, the request
-// begins a trace that all services keep.
+// Send sends the drawn request to its first service. An answer with a response
+// document is not an error, whatever its status. If traced is set, the request begins
+// a trace that all services keep.
 func (d *Door) Send(ctx context.Context, drawn *Draw, traced bool) (*Answer, error) {
 	body, err := json.Marshal(drawn.resolved)
 	if err != nil {
@@ -107,8 +108,8 @@ func (d *Door) Send(ctx context.Context, drawn *Draw, traced bool) (*Answer, err
 	return a, nil
 }
 
-// Failure says what did not go well, or is nil: a first service that refused, or else
-// the hops that failed, since services answer 200 whatever became of their routes.
+// Failure returns an error if the first service refused the request or a hop failed.
+// It looks at every hop, because services answer 200 even if their routes fail.
 func (a *Answer) Failure(drawn *Draw) error {
 	if a.Status != http.StatusOK {
 		return fmt.Errorf("the service answered %s: %s", a.StatusText, cli.Clean(strings.Join(a.Response.Errors, "; ")))

@@ -18,7 +18,8 @@ type spanSource interface {
 	Replicas(context.Context) ([]runner.Replica, error)
 }
 
-// gatherFrom asks the replicas of a deployment for the spans of a trace.
+// gatherFrom returns a function that asks the replicas of a deployment for the
+// spans of a trace.
 func gatherFrom(d spanSource) func(context.Context, span.TraceID) ([]span.Span, error) {
 	return func(ctx context.Context, id span.TraceID) ([]span.Span, error) {
 		replicas, err := d.Replicas(ctx)
@@ -29,8 +30,8 @@ func gatherFrom(d spanSource) func(context.Context, span.TraceID) ([]span.Span, 
 	}
 }
 
-// newTrace makes the trace that a request begins. It does not follow from the seed:
-// services still have the spans of the last request with the same one.
+// newTrace returns the trace that a request begins. Its id is random, because
+// services may still have spans of an earlier request with the same seed.
 func newTrace(request string) span.Parent {
 	var t span.TraceID
 	_, _ = rand.Read(t[:]) // it never fails
@@ -38,10 +39,10 @@ func newTrace(request string) span.Parent {
 	return span.Parent{Trace: t, Span: span.IdsOf(t, request).Root(), Sampled: true}
 }
 
-// tracePatience is how long services may take to hand over their spans.
+// tracePatience bounds the wait for the spans of a trace.
 const tracePatience = 2 * time.Second
 
-// Trace gathers the spans of a request that was sent with a trace, and answered.
+// Trace gathers the spans of an answered request that was sent with traced set.
 func (d *Door) Trace(ctx context.Context, drawn *Draw, a *Answer) (*trace.Trace, error) {
 	root := span.Span{
 		Trace: a.parent.Trace, Kind: span.Root, Request: drawn.ID, Method: "POST", Path: "call", Callee: problem.CleanURL(drawn.Chain.Designation), Sampled: true,

@@ -100,9 +100,10 @@ func TestChainsPassEntrancesWithoutAFault(t *testing.T) {
 	}
 }
 
-// compareFailures wants the same kinds of failure, with alike examples. How many
-// there are of each hangs on how soon a fault acts on a busy machine; so may two
-// requests at its beginning fail in another way.
+// compareFailures wants the same kinds of failure, with alike examples. It does not
+// compare their counts, because these depend on how soon a fault acts on a busy
+// machine. For the same reason, two requests at the beginning of the fault may fail
+// in another way.
 func compareFailures(t *testing.T, played, actual []result.Failure) {
 	t.Helper()
 	actual = slices.DeleteFunc(actual, func(f result.Failure) bool { return f.Count <= 2 && len(actual) > len(played) })

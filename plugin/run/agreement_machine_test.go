@@ -64,8 +64,8 @@ func (u machineUse) others(since machineUse) float64 {
 	return float64(u.busy-since.busy-(u.own-since.own)) / float64(max(u.all-since.all, 1))
 }
 
-// watchOthers begins to watch the machine. What it returns says why the figures since then
-// say nothing, or nothing.
+// watchOthers begins to watch the machine. The returned function says why figures measured
+// since then cannot be trusted, or returns "" if they can.
 func watchOthers() func() string {
 	before, ok := useOfMachine()
 	return func() string {

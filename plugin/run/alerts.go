@@ -24,14 +24,14 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// alertFlags are the flags of `run` that name a Prometheus, which judges checks of
-// alerts.
+// alertFlags are the flags of `run` that name a Prometheus, which evaluates alerts.
 type alertFlags struct {
-	// prometheus is a program, or the URL of a Prometheus that runs.
+	// prometheus is the path of a program, or the URL of a Prometheus that runs
+	// already.
 	prometheus string
-	// rules is a rule file for the program.
+	// rules is the path of a rule file for the program.
 	rules string
-	// file is what that has.
+	// file is the content of that file.
 	file []byte
 }
 
@@ -43,12 +43,12 @@ func (a *alertFlags) AddFlags(cmd *cobra.Command) {
 	cli.OnlyOn(flags, []string{"local"}, "rules")
 }
 
-// isURL reports whether a Prometheus is named that runs already.
+// isURL reports whether --prometheus names one that runs already.
 func (a *alertFlags) isURL() bool {
 	return strings.HasPrefix(a.prometheus, "http://") || strings.HasPrefix(a.prometheus, "https://")
 }
 
-// Validate refuses what has no effect.
+// Validate refuses flags without effect, and reads the rule file.
 func (a *alertFlags) Validate(o *runOptions, flags *pflag.FlagSet) (err error) {
 	switch {
 	case a.rules != "" && a.prometheus == "":
@@ -70,11 +70,12 @@ func (a *alertFlags) Validate(o *runOptions, flags *pflag.FlagSet) (err error) {
 	return nil
 }
 
-// suits says why an experiment cannot be run with the Prometheus that is named.
+// suits says why the experiment's alerts cannot be evaluated by the Prometheus of
+// the flags; nil if they can.
 func (a *alertFlags) suits(e *experiment.Experiment, virtual bool) error {
 	what := e.NeedsPrometheus()
 	switch {
-	case what == "" || virtual: // virtual time refuses by itself
+	case what == "" || virtual: // virtual time refuses alerts itself
 		return nil
 	case a.prometheus == "":
 		return fmt.Errorf("experiment %q: %s, and none is named: write --prometheus PATH, such as /usr/bin/prometheus (Debian's package prometheus), or the URL of one that watches the system", e.Name, what)
@@ -84,7 +85,7 @@ func (a *alertFlags) suits(e *experiment.Experiment, virtual bool) error {
 	return nil
 }
 
-// watcher has the alerts of each run evaluated; nil if nobody asks for that.
+// watcher returns the watcher of alerts, or nil if --prometheus is not given.
 func (a *alertFlags) watcher() runner.AlertWatcher {
 	if a.prometheus == "" {
 		return nil
@@ -92,7 +93,7 @@ func (a *alertFlags) watcher() runner.AlertWatcher {
 	return &alertWatcher{flags: a}
 }
 
-// args are the flags of a run that is repeated.
+// args returns the flags for the command line that repeats the run.
 func (a *alertFlags) args() (args []string) {
 	if a.prometheus != "" {
 		args = append(args, "--prometheus", a.prometheus)
@@ -103,7 +104,8 @@ func (a *alertFlags) args() (args []string) {
 	return args
 }
 
-// alertWatcher is the Prometheus of a run: one that it starts, or one that runs anyway.
+// alertWatcher watches the alerts of a run with a Prometheus that it starts, or with
+// one that runs already.
 type alertWatcher struct {
 	flags   *alertFlags
 	server  *http.Server
@@ -113,8 +115,8 @@ type alertWatcher struct {
 	watch   *prometheus.Watch
 }
 
-// replicasWithin is how long a Prometheus may take to find the replicas. It looks for
-// targets every five seconds.
+// replicasWithin is how long a Prometheus may take to find the replicas; it refreshes
+// its targets every five seconds.
 const replicasWithin = 40 * time.Second
 
 // Start implements runner.AlertWatcher.
@@ -151,7 +153,8 @@ func (a *alertWatcher) Start(ctx context.Context, e *experiment.Experiment, d ru
 	return a.watch.Start(ctx)
 }
 
-// options say how the system is watched: as `monitor` does on this machine.
+// options says how the Prometheus watches the system: as `monitor` on this machine
+// does.
 func (a *alertWatcher) options() monitor.Options {
 	return monitor.Options{Interval: time.Second, Objective: monitor.DefaultObjective, Burn: monitor.ShortBurn}
 }
@@ -182,8 +185,8 @@ func (a *alertWatcher) startProgram(ctx context.Context, e *experiment.Experimen
 	return err
 }
 
-// rules are the rule files of a run: those of the experiment and of --rules or, where
-// there are none, those that are made from the system.
+// rules returns the rule files of a run by name: those of the experiment and of
+// --rules or, if there are none, those made from the system.
 func (a *alertWatcher) rules(e *experiment.Experiment) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	if a.flags.file != nil {
@@ -210,7 +213,8 @@ func (a *alertWatcher) Stop(ctx context.Context, zero time.Time) *result.Alerts 
 		seen = a.watch.Stop(ctx, zero)
 	}
 	if a.program != nil {
-		// That it has ended says more than that it does not answer.
+		// The end of the program explains why it did not answer, so it is the
+		// better error.
 		if died := a.program.Err(); died != nil && seen != nil {
 			seen.Trouble = died.Error()
 		}

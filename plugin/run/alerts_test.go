@@ -95,7 +95,7 @@ func TestPrometheusJudgesTheExample(t *testing.T) {
 				t.Errorf("%s: alerts %+v", variant, r)
 				return
 			}
-			// What fired, fired for the cart alone.
+			// Alerts fired for the cart alone.
 			for _, f := range r.Alerts.Fired {
 				if f.Alert != "HighErrors" || f.Labels["service"] != "cart" {
 					t.Errorf("%s: %+v fired", variant, f)
@@ -152,7 +152,7 @@ func write(t *testing.T, name, text string) string {
 	return path
 }
 
-// What goes wrong with Prometheus or its rules is said, and no check passes by it.
+// An error of Prometheus or its rules is reported, and makes no check pass.
 func TestPrometheusInTrouble(t *testing.T) {
 	prometheusWanted(t)
 	named := write(t, "brief.yaml", brief+"checks: [{check: alert Missing fires < 3s after broken}]\n")

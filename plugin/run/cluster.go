@@ -12,18 +12,18 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// kubeCleanupTimeout bounds the taking down of a system on a cluster, whose namespace may
-// take a while to go.
+// kubeCleanupTimeout bounds the clean-up on a cluster, where deleting a namespace may
+// take minutes.
 const kubeCleanupTimeout = 4 * time.Minute
 
-// useCluster has the runs of an experiment take place on a cluster.
+// useCluster makes the runs of an experiment take place on a cluster.
 func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, talk io.Writer, deps *runner.Deps) error {
-	if err := manifest.Check(&e.System); err != nil { // before a sandbox is made for it
+	if err := manifest.Check(&e.System); err != nil { // before making a sandbox
 		return err
 	}
 	streams := cli.Streams{In: o.streams.In, Out: o.streams.Out, Err: talk}
 	c, err := o.target.ClusterForPods(ctx, streams, func(config *kubeapi.Config) {
-		// An experiment in the cluster may make the Job of this name alone.
+		// A detached run has the right to create only the Job of this name.
 		if o.detached.called != "" {
 			config.LoadName = manifest.ExperimentLoadName(e.Name)
 		}
@@ -35,7 +35,7 @@ func (o *runOptions) useCluster(ctx context.Context, e *experiment.Experiment, t
 	o.signals.elsewhere = true
 	deps.Tracer = o.signals.tracer(nil)
 	deps.Deployer, deps.CleanupTimeout = c, kubeCleanupTimeout
-	// A pod that runs an experiment can generate the load of one pod itself.
+	// A detached run with one load pod generates the load in its own pod.
 	if !c.Inside() || o.pods > 1 {
 		loader := c.Loader(o.pods)
 		if o.signals.wanted {

@@ -25,27 +25,28 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 )
 
-// detachedRun has the flags of runs that take place in the cluster without this
-// machine.
+// detachedRun has the flags of a run that the cluster executes by itself.
 type detachedRun struct {
 	detach bool
-	// image is that of this program, for clusters that are not ours.
-	Image string
-	// called is how a run in a pod would be called from outside.
+	// image is the image of this program, for clusters into which this program
+	// cannot load images.
+	image string
+	// called is set only inside a pod: the command line by which a person repeats
+	// the run.
 	called string
 }
 
 func (d *detachedRun) AddFlags(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&d.detach, "detach", false, "on a cluster: let the experiment run there by itself, and return when it has begun; 'report' shows what became of it")
-	cmd.Flags().StringVar(&d.Image, "runner-image", "", "image of kubectl-microsim that the cluster can pull, for --detach")
+	cmd.Flags().StringVar(&d.image, "runner-image", "", "image of kubectl-microsim that the cluster can pull, for --detach")
 	cmd.Flags().StringVar(&d.called, calledFlag, "", "how this run would be called from outside its pod")
 	_ = cmd.Flags().MarkHidden(calledFlag)
 }
 
-// Validate refuses flags that have no meaning together.
+// Validate refuses flags that have no effect together.
 func (d *detachedRun) Validate(o *runOptions, flags *pflag.FlagSet) error {
 	switch {
-	case !d.detach && d.Image != "":
+	case !d.detach && d.image != "":
 		return errors.New("--runner-image is the image of a run that is on its own: write --detach, too, or leave it out")
 	case !d.detach:
 		return nil
@@ -58,7 +59,8 @@ func (d *detachedRun) Validate(o *runOptions, flags *pflag.FlagSet) error {
 		"out", "force", "report", "junit", "output")
 }
 
-// startDetached lets the experiment run in the cluster by itself.
+// startDetached starts the experiment in the cluster, and returns when it has
+// begun.
 func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment, args []string) error {
 	document, err := spec.FormatExperiment(&e)
 	if err != nil {
@@ -104,8 +106,8 @@ func (o *runOptions) startDetached(ctx context.Context, e experiment.Experiment,
 	})
 }
 
-// imagesOf brings the images to the nodes that the systems of all runs need, since a
-// program in a pod cannot.
+// imagesOf brings the images that the systems of all runs need to the nodes, because
+// the program in the pod cannot.
 func (o *runOptions) imagesOf(ctx context.Context, c kubeapi.Config, e *experiment.Experiment) (stores string, runtimes map[topology.RuntimeName]manifest.RuntimeImage, err error) {
 	chosen, err := e.Select(o.series.names())
 	if err != nil {
@@ -136,7 +138,7 @@ func (o *runOptions) imagesOf(ctx context.Context, c kubeapi.Config, e *experime
 	return stores, runtimes, nil
 }
 
-// followUp is the command line that does something with an experiment.
+// followUp returns the command line of another command for a detached experiment.
 func (o *runOptions) followUp(command string, x *detached.Experiment) string {
 	if len(o.target.Kube.Changed("namespace")) > 0 {
 		return o.target.Command(command, x.Name)
@@ -144,11 +146,11 @@ func (o *runOptions) followUp(command string, x *detached.Experiment) string {
 	return o.target.Command(command, x.Name, "-n", x.Namespace)
 }
 
-// calledFlag tells a run in a pod how a person would call it.
+// calledFlag is the hidden flag that sets detachedRun.called.
 const calledFlag = "called-as"
 
-// runnerArgs call this program in its pod; called is how it was called here. Seed
-// and duration are in the document already.
+// runnerArgs returns the arguments of the program in its pod. called is the command
+// line of this run. The seed and the duration are in the document already.
 func (o *runOptions) runnerArgs(namespace, agent, called string) []string {
 	args := []string{
 		"runner", "--namespace", namespace, "--", "--image", agent, "--ready-timeout", o.target.Kube.ReadyTimeout.String(),
@@ -167,15 +169,15 @@ func (o *runOptions) runnerArgs(namespace, agent, called string) []string {
 	return args
 }
 
-// beside is how long a run may take beside its load and the readiness of pods,
-// and unboundedRun how long where its load ends by a count.
+// beside is how long a run may take beside its load, its tail and the start of its
+// pods. unboundedRun is how long a run may take if its load ends by a count.
 const (
 	beside       = 10 * time.Minute
 	unboundedRun = 24 * time.Hour
 )
 
-// atMost is how long all runs of an experiment may take before the cluster ends
-// them.
+// atMost returns how long all runs of an experiment may take before the cluster
+// ends them.
 func (o *runOptions) atMost(e *experiment.Experiment) time.Duration {
 	length, bounded := experiment.Length(e.Load.WithDefaults())
 	variants := max(1, len(e.Variants))
@@ -192,14 +194,15 @@ func (o *runOptions) atMost(e *experiment.Experiment) time.Duration {
 	return each * time.Duration(variants*o.series.seeds)
 }
 
-// A runnerImage is where the cluster finds this program, and for which nodes it
-// is; any where arch is empty.
+// A runnerImage is the image of this program in the cluster. It runs on nodes of
+// arch, or on all nodes if arch is empty.
 type runnerImage struct{ ref, arch string }
 
-// bring makes the image of this program known to the cluster.
+// bring makes the image of this program available to the cluster: by loading it
+// into nodes, by a registry, or as published.
 func (d *detachedRun) bring(ctx context.Context, o *runOptions, c *cluster.Cluster) (runnerImage, error) {
-	if d.Image != "" {
-		return runnerImage{ref: d.Image}, nil
+	if d.image != "" {
+		return runnerImage{ref: d.image}, nil
 	}
 	k := o.target.Kube
 	img, arch, err := runnerFor(ctx, c)
@@ -226,8 +229,8 @@ func (d *detachedRun) bring(ctx context.Context, o *runOptions, c *cluster.Clust
 	return runnerImage{ref, arch}, err
 }
 
-// runnerFor puts together the image of this program for one of the architectures
-// that nodes of the cluster have.
+// runnerFor builds the image of this program for the first architecture of the
+// cluster's nodes for which there is a program.
 func runnerFor(ctx context.Context, c *cluster.Cluster) (*image.Image, string, error) {
 	self, err := os.Executable()
 	if err != nil {

@@ -8,15 +8,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// junitWriter gathers the results of runs for the file of --junit. A nil one gathers
-// nothing.
+// junitWriter gathers the results of runs for the file of --junit. A nil junitWriter
+// does nothing.
 type junitWriter struct {
 	file oneFile
 	runs []*result.Result
 }
 
 // newJUnitWriter checks, before anything is started, that the file can be written. It
-// is nil where none is wanted.
+// returns nil if the path is empty.
 func newJUnitWriter(path string) (*junitWriter, error) {
 	if path == "" {
 		return nil, nil
@@ -25,7 +25,7 @@ func newJUnitWriter(path string) (*junitWriter, error) {
 	return w, w.file.probe()
 }
 
-// junitWriter returns the writer of the experiment, which several have together.
+// junitWriter returns the writer of --junit, which several experiments share.
 func (o *runOptions) junitWriter() (*junitWriter, error) {
 	if o.several != nil {
 		return o.several.tests, nil
@@ -33,14 +33,14 @@ func (o *runOptions) junitWriter() (*junitWriter, error) {
 	return newJUnitWriter(o.junit)
 }
 
-// Observe takes in what happens in runs.
+// Observe notes the events that the file needs.
 func (w *junitWriter) Observe(event runner.Event) {
 	if ended, ok := event.(runner.RunEnded); ok {
 		w.add(ended.Result)
 	}
 }
 
-// add ends a run with its result.
+// add adds the result of a run.
 func (w *junitWriter) add(r *result.Result) {
 	if w != nil && r != nil {
 		w.runs = append(w.runs, r)

@@ -21,23 +21,23 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
-// runLogs are the lines that the services of a run log: what --out keeps of them, and
-// what is shown.
+// runLogs handles the lines that the services of a run log: it shows them, keeps them
+// for --out, and sends them on.
 type runLogs struct {
-	// requests asks for a line for each request, and for all lines to be shown.
+	// requests makes services log each request, and shows all lines.
 	requests bool
 	format   string
-	// keep says that the lines are kept, silent that none are shown.
+	// keep says that lines are kept for --out, silent that none are shown.
 	keep, silent bool
-	// more is told of all lines that come; it may be nil.
+	// more is called with each line; it may be nil.
 	more func(logline.Line)
-	// store has the lines of the run under way, or of the last one.
+	// store has the lines of the present run or, between runs, of the last one.
 	store atomic.Pointer[logline.Store]
-	// system is the one that runs.
+	// system is the name of the system that runs.
 	system atomic.Pointer[string]
 
 	mu sync.Mutex
-	// screen is where lines are shown; guarded by mu.
+	// screen is where lines are shown, or nil; guarded by mu.
 	screen io.Writer
 }
 
@@ -53,7 +53,7 @@ func (l *runLogs) AddFlags(cmd *cobra.Command) {
 	cli.CompleteFlag(cmd, logFormatFlag, service.TextLogs, service.JSONLogs)
 }
 
-// Validate finds out what is done with lines, and tells the services.
+// Validate checks the flags, and sets what to do with lines and what services log.
 func (l *runLogs) Validate(o *runOptions, flags *pflag.FlagSet) error {
 	if err := cli.OneOf(logFormatFlag, l.format, service.TextLogs, service.JSONLogs); err != nil {
 		return err
@@ -71,16 +71,16 @@ func (l *runLogs) Validate(o *runOptions, flags *pflag.FlagSet) error {
 	return nil
 }
 
-// ask tells the services what to log.
+// ask sets what services log.
 func (l *runLogs) ask(o *runOptions) {
 	o.local.Verbose, o.local.Tell = l.requests, l.wanted()
 	o.target.Kube.Verbose, o.target.Kube.LogFormat = l.requests, service.JSONLogs
 }
 
-// wanted reports whether anybody gets lines that are not shown.
+// wanted reports whether lines are kept or sent on.
 func (l *runLogs) wanted() bool { return l.keep || l.more != nil }
 
-// args are the flags of a run inside the cluster.
+// args returns the flags for a detached run.
 func (l *runLogs) args() []string {
 	if !l.requests {
 		return nil
@@ -88,7 +88,7 @@ func (l *runLogs) args() []string {
 	return []string{"--" + verboseFlag}
 }
 
-// begin begins the lines of each run anew.
+// begin drops the lines of the run before.
 func (l *runLogs) begin(system string) {
 	l.system.Store(&system)
 	if l.keep {
@@ -96,19 +96,19 @@ func (l *runLogs) begin(system string) {
 	}
 }
 
-// show says where lines are shown from now on.
+// show sets where lines are shown from now on.
 func (l *runLogs) show(screen io.Writer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.screen = screen
 }
 
-// take takes in what a replica has printed now.
+// take handles a line that a replica has just printed.
 func (l *runLogs) take(service string, replica int, text []byte) {
 	l.takeAt(time.Time{}, service, replica, text)
 }
 
-// takeAt takes in what a replica has printed at a time; at zero it is now.
+// takeAt handles a line that a replica printed at a time; the zero time means now.
 func (l *runLogs) takeAt(at time.Time, service string, replica int, text []byte) {
 	if len(text) == 0 {
 		return
@@ -127,8 +127,8 @@ func (l *runLogs) takeAt(at time.Time, service string, replica int, text []byte)
 	}
 }
 
-// print shows a line: all if requests are logged, otherwise warnings, and words that
-// are no line of a log.
+// print shows a line. Without --verbose it shows only warnings, errors, and output
+// that is not in the format of logs.
 func (l *runLogs) print(line *logline.Line, logged bool, words []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -138,7 +138,7 @@ func (l *runLogs) print(line *logline.Line, logged bool, words []byte) {
 	outlet.PrintLine(l.screen, l.format, line, logged, words)
 }
 
-// takeAll takes in the lines of a run in virtual time.
+// takeAll handles the lines of a run in virtual time.
 func (l *runLogs) takeAll(store *logline.Store) {
 	if l.keep {
 		l.store.Store(store)
@@ -161,7 +161,8 @@ func (l *runLogs) takeAll(store *logline.Store) {
 	}
 }
 
-// reader reads the logs of systems that run elsewhere; nil if nobody wants them.
+// reader returns the reader of logs on a cluster, or nil if lines are neither
+// shown, kept nor sent.
 func (l *runLogs) reader() runner.LogReader {
 	if !l.wanted() && !l.requests {
 		return nil
@@ -169,7 +170,7 @@ func (l *runLogs) reader() runner.LogReader {
 	return &logReader{logs: l}
 }
 
-// summary says what there is of the run's lines; nil if none were kept.
+// summary returns what is kept of the run's lines, or nil if nothing is kept.
 func (l *runLogs) summary() *result.Logs {
 	store := l.store.Load()
 	if store == nil {
@@ -205,8 +206,8 @@ func (r *logReader) Start(ctx context.Context, source runner.LogSource) {
 	}()
 }
 
-// A log counts as read if no line has come for quietFor; Stop waits for that for
-// mostWait.
+// A log counts as read if no line has come for quietFor. Stop waits for that, but
+// no longer than mostWait.
 const (
 	quietFor = time.Second
 	mostWait = 5 * time.Second

@@ -8,15 +8,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/internal/partial"
 )
 
-// oneFile is a file that a flag names, written whole when the runs are over: what was
-// there before stays until then.
+// oneFile is an output file that a flag names. It is written as a whole at the end of
+// the runs, so an older file stays until then.
 type oneFile struct {
 	path string
-	// what is the file, for errors.
+	// what names the file in errors.
 	what string
 }
 
-// probe checks, before anything is started, that the file can be written.
+// probe checks that the file can be written, without writing it.
 func (f oneFile) probe() error {
 	if info, err := os.Stat(f.path); err == nil && info.IsDir() {
 		return fmt.Errorf("writing %s: %q is a directory; name a file in it", f.what, f.path)

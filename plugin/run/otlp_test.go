@@ -16,7 +16,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// What a collector receives adds up to the result, for real and in virtual time.
+// The data that a collector receives add up to the result, in real and in virtual
+// time.
 func TestCollectorGetsWhatTheResultHas(t *testing.T) {
 	e := troubled()
 	text, err := spec.FormatExperiment(&e)

@@ -21,7 +21,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// The example that the outage commands are made of, and its faults.
+// The example on which the outage commands are based, and its faults.
 const (
 	outageLab      = "outage-lab"
 	outageFault    = "outage"
@@ -30,18 +30,18 @@ const (
 	outageDuration = unit.Duration(10 * time.Second)
 )
 
-// outageOptions are those of `run ideal`, `run performance` and `run outage`.
+// outageOptions holds the flags of `run ideal`, `run performance` and `run outage`.
 type outageOptions struct {
 	runOptions
 	mode     string
 	retries  bool
-	Timeout  string
+	timeout  string
 	breakers bool
 	url      string
 }
 
-// newOutageRuns makes the commands that run the home page system in one of its
-// modes.
+// newOutageRuns returns the commands that run the home page system in one mode
+// each.
 func newOutageRuns(streams cli.Streams) (commands []*cobra.Command) {
 	for _, mode := range []struct{ name, short string }{
 		{"ideal", "Run the home page system without trouble"},
@@ -67,7 +67,7 @@ that the burst leaves behind. 'kubectl microsim run outage-lab' compares nine su
 		o.AddFlags(cmd)
 		flags := cmd.Flags()
 		flags.BoolVar(&o.retries, "retries", false, "try each call up to 4 times, without a wait between")
-		flags.StringVar(&o.Timeout, "timeout", "60s", "timeout of each call; a bare number is in seconds")
+		flags.StringVar(&o.timeout, "timeout", "60s", "timeout of each call; a bare number is in seconds")
 		flags.BoolVar(&o.breakers, "circuit-breakers", false, "open a breaker after 5 failures in a row, for 30 s, in each worker")
 		flags.StringVar(&o.url, "url", outageTarget, "the path that is slow or cannot be reached")
 		commands = append(commands, cmd)
@@ -76,7 +76,7 @@ that the burst leaves behind. 'kubectl microsim run outage-lab' compares nine su
 }
 
 func (o *outageOptions) run(cmd *cobra.Command, _ []string) error {
-	timeout, err := parseSeconds(o.Timeout)
+	timeout, err := parseSeconds(o.timeout)
 	if err == nil {
 		err = o.validateFlags(cmd)
 	}
@@ -90,10 +90,10 @@ func (o *outageOptions) run(cmd *cobra.Command, _ []string) error {
 	if e, err = o.build(e, timeout); err != nil {
 		return err
 	}
-	return o.start(cmd, e, o.Words())
+	return o.start(cmd, e, o.words())
 }
 
-// parseSeconds reads a timeout: a duration, or a number of seconds.
+// parseSeconds parses a timeout: a duration, or a number of seconds.
 func parseSeconds(text string) (unit.Duration, error) {
 	if _, err := strconv.ParseFloat(text, 64); err == nil {
 		text += "s"
@@ -124,7 +124,7 @@ func readLab(name string) (e experiment.Experiment, err error) {
 	return *docs.Experiments()[0], nil
 }
 
-// build makes the experiment of the mode and the flags out of the lab.
+// build changes the example into the experiment of the mode and the flags.
 func (o *outageOptions) build(lab experiment.Experiment, timeout unit.Duration) (experiment.Experiment, error) {
 	v := experiment.Variant{Name: o.mode, Set: []experiment.Patch{o.patch(timeout)}, Faults: []string{}}
 	switch o.mode {
@@ -137,7 +137,8 @@ func (o *outageOptions) build(lab experiment.Experiment, timeout unit.Duration) 
 	if err := problems.Err(); err != nil {
 		return e, fmt.Errorf("changing the example %q as the flags say: %w", outageLab, err)
 	}
-	// The run is one of its own kind, and no variant of the lab.
+	// Remove the marks of the example: the checks of the lab do not hold for this
+	// run.
 	e.Name, e.AppliedVariant, e.Checks, e.Title, e.Doc = o.mode, "", nil, "", ""
 	target, err := o.targetOf(&e)
 	if err != nil {
@@ -161,7 +162,8 @@ func (o *outageOptions) patch(timeout unit.Duration) experiment.Patch {
 	return p
 }
 
-// targetOf finds whom the path belongs to.
+// targetOf returns the target of the fault: the service that serves the path of
+// --url.
 func (o *outageOptions) targetOf(e *experiment.Experiment) (fault.Target, error) {
 	var known, called []string
 	for i := range e.System.Services {
@@ -170,7 +172,7 @@ func (o *outageOptions) targetOf(e *experiment.Experiment) (fault.Target, error)
 	for i := range e.System.Services {
 		s := &e.System.Services[i]
 		if !slices.Contains(called, s.Name) {
-			continue // it can fail for nobody
+			continue // no service calls it, so no call can fail
 		}
 		for _, endpoint := range s.Endpoints {
 			if endpoint.Path == o.url {
@@ -182,9 +184,9 @@ func (o *outageOptions) targetOf(e *experiment.Experiment) (fault.Target, error)
 	return fault.Target{}, fmt.Errorf("--url %q is not a path that is called (%s)", o.url, problem.DidYouMean(o.url, known, "known are "+strings.Join(known, ", ")))
 }
 
-// Words are the mode with its flags, as they are typed.
-func (o *outageOptions) Words() []string {
-	words := []string{o.mode, "--timeout", o.Timeout}
+// words returns the mode with its flags, as a user types them.
+func (o *outageOptions) words() []string {
+	words := []string{o.mode, "--timeout", o.timeout}
 	if o.retries {
 		words = append(words, "--retries")
 	}

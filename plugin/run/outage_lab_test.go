@@ -80,11 +80,10 @@ func (r *labResult) String() string {
 }
 
 // TestOutageLabTenTimesAsFast plays the nine scenarios with all times a tenth as
-// long and holds them to the published results. What a slow scenario serves is
-// decided by workers that wait, not by this machine, so its bounds are narrow,
-// and six of them are played at once. The three fast ones are bound by how fast
-// the machine is; they are played one by one, and only have to be far better
-// than the slow ones.
+// long and holds them to the published results. In a slow scenario, waiting workers
+// limit the service, not this machine. So its bounds are narrow, and six of them
+// are played at once. The speed of this machine limits the three fast scenarios, so
+// they are played one by one, and must only be far better than the slow ones.
 func TestOutageLabTenTimesAsFast(t *testing.T) {
 	lab, err := readOutageLab()
 	if err != nil {

@@ -10,21 +10,21 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// pageWriter gathers what the runs of an experiment show, for the page of
-// --report. A nil one gathers nothing.
+// pageWriter gathers the runs of an experiment for the page of --report. A nil
+// pageWriter does nothing.
 type pageWriter struct {
 	file       oneFile
 	experiment experiment.Experiment
 	recorder   *page.Recorder
-	// of is how many runs there will be.
+	// of is the number of runs.
 	of   int
 	runs []page.Run
-	// comparison is that of the variants, once it is known.
+	// comparison compares the variants; nil until it is known.
 	comparison *result.Comparison
 }
 
-// newPageWriter checks, before anything is started, that the page can be
-// written. It is nil where no page is wanted.
+// newPageWriter checks, before anything is started, that the page can be written.
+// It returns nil if the path is empty.
 func newPageWriter(path string, e experiment.Experiment) (*pageWriter, error) {
 	if path == "" {
 		return nil, nil
@@ -33,7 +33,7 @@ func newPageWriter(path string, e experiment.Experiment) (*pageWriter, error) {
 	return w, w.file.probe()
 }
 
-// Observe takes in what happens in a run.
+// Observe notes the events that the page needs.
 func (w *pageWriter) Observe(event runner.Event) {
 	if w == nil {
 		return
@@ -48,7 +48,7 @@ func (w *pageWriter) Observe(event runner.Event) {
 	}
 }
 
-// add ends a run with its result.
+// add adds the result of a run.
 func (w *pageWriter) add(result *result.Result) {
 	if w == nil || result == nil {
 		return
@@ -60,15 +60,15 @@ func (w *pageWriter) add(result *result.Result) {
 	w.runs = append(w.runs, page.Run{Variant: result.Variant, Seed: result.Seed, Result: result, Series: w.recorder.Finish(w.of), System: &applied.System})
 }
 
-// compare takes in how the variants did.
+// compare adds the comparison of the variants.
 func (w *pageWriter) compare(c *result.Comparison) {
 	if w != nil {
 		w.comparison = c
 	}
 }
 
-// write writes the page of all runs that have ended; what was there before is
-// replaced only by a whole page.
+// write writes the page of all runs that have ended. An older page is replaced only
+// by a whole one.
 func (w *pageWriter) write() error {
 	if w == nil || len(w.runs) == 0 {
 		return nil

@@ -18,18 +18,18 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// A Player runs experiments for commands that make many runs, where the flags of
-// `run` say.
+// A Player runs experiments for commands that make many runs. It has those flags of
+// `run` that say where.
 type Player struct{ options runOptions }
 
-// NewPlayer returns a player whose flags may be added to a command.
+// NewPlayer returns a player with the default flags.
 func NewPlayer(streams cli.Streams) *Player {
 	p := &Player{newOptions(streams)}
 	p.options.target.AllowVirtual = true
 	return p
 }
 
-// AddFlags adds the flags that say where runs take place.
+// AddFlags adds the player's flags to a command.
 func (p *Player) AddFlags(cmd *cobra.Command) {
 	p.options.target.AddFlags(cmd)
 	p.options.local.AddFlags(cmd)
@@ -54,8 +54,8 @@ func (p *Player) Validate(cmd *cobra.Command) error {
 // Virtual reports whether runs take place in virtual time.
 func (p *Player) Virtual() bool { return p.options.target.Virtual() }
 
-// KeepSignals has the traces of a share of the requests kept of each run, and what
-// services log, with a line for each request.
+// KeepSignals makes each run keep the traces of a share of its requests, from 0 to
+// 1, and the logs of services with a line for each request.
 func (p *Player) KeepSignals(share float64) {
 	s := p.options.signals
 	s.share, s.wanted, s.load = unit.Share(share), true, span.NewBuffer(time.Now().UnixNano())
@@ -64,12 +64,12 @@ func (p *Player) KeepSignals(share float64) {
 	s.logs.ask(&p.options)
 }
 
-// Traces are those of the last run, and where they come from.
+// Traces returns the traces of the last run, and their origin.
 func (p *Player) Traces() (trace.Origin, []trace.Trace) {
 	return p.options.signals.origin, p.options.signals.traces()
 }
 
-// Lines are what the services of the last run logged.
+// Lines returns what the services of the last run logged.
 func (p *Player) Lines() []logline.Line {
 	if store := p.options.signals.logs.store.Load(); store != nil {
 		return store.Lines()
@@ -77,7 +77,7 @@ func (p *Player) Lines() []logline.Line {
 	return nil
 }
 
-// Run runs an experiment in real time; talk gets what is to be said meanwhile.
+// Run runs an experiment in real time. It writes messages to talk.
 func (p *Player) Run(ctx context.Context, e experiment.Experiment, talk io.Writer, observe runner.Observer) (*result.Result, error) {
 	deps, err := p.options.deps(ctx, &e, talk)
 	if err != nil {

@@ -18,15 +18,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// predictions are what virtual time says of runs on this machine, made before they
-// begin. Nil ones say nothing.
+// predictions holds, for --predict, the same runs played in virtual time before the
+// real ones begin. A nil predictions does nothing.
 type predictions struct {
 	made map[ofRun]predicted
-	// got are the answers of the run under way.
+	// got has the answers of the real run under way.
 	got atomic.Pointer[measure.Answers]
 }
 
-// ofRun tells the runs of a series apart.
+// ofRun identifies a run of a series.
 type ofRun struct {
 	variant string
 	seed    uint64
@@ -37,9 +37,9 @@ type predicted struct {
 	answers *measure.Answers
 }
 
-// prepareToPredict plays what is to be run in virtual time, if the flags ask for it,
-// on a machine that costs as much as this one: as the file of --calibration says,
-// or as is measured now. Without seeds, the experiment is played as it is.
+// prepareToPredict plays the runs in virtual time if --predict is given, and returns
+// nil otherwise. The costs of this machine come from --calibration, or are measured
+// now. Without seeds, it plays the experiment as it is, without variants.
 func (o *runOptions) prepareToPredict(ctx context.Context, e *experiment.Experiment, seeds []uint64) (*predictions, error) {
 	if !o.predict {
 		return nil, nil
@@ -56,7 +56,7 @@ func (o *runOptions) prepareToPredict(ctx context.Context, e *experiment.Experim
 		}
 	} else {
 		options.Machine.Runtimes = map[topology.RuntimeName]virtual.RuntimeCosts{}
-		for _, name := range runtimes { // they are going to be measured
+		for _, name := range runtimes { // allow them in virtual.Check; they are measured below
 			options.Machine.Runtimes[name] = virtual.RuntimeCosts{}
 		}
 	}
@@ -83,7 +83,8 @@ func (o *runOptions) prepareToPredict(ctx context.Context, e *experiment.Experim
 	return p, nil
 }
 
-// planned are all runs of a series.
+// planned returns the runs of a series. Without seeds it is the experiment as it
+// is.
 func (o *runOptions) planned(e *experiment.Experiment, seeds []uint64) ([]experiment.Experiment, error) {
 	if len(seeds) == 0 {
 		return []experiment.Experiment{*e}, nil
@@ -118,10 +119,10 @@ func runtimesOf(planned []experiment.Experiment) (names []topology.RuntimeName) 
 	return names
 }
 
-// isCalibrated reports whether the flags name what things cost.
+// isCalibrated reports whether --calibration is given.
 func (o *runOptions) isCalibrated() bool { return len(o.costs.Args()) > 0 }
 
-// measuredCosts are this machine's now, with those of the runtimes.
+// measuredCosts measures the costs of this machine and of runtimes on it.
 func (o *runOptions) measuredCosts(ctx context.Context, runtimes []topology.RuntimeName) (virtual.Machine, *result.Costs, error) {
 	fmt.Fprintf(o.streams.Err, "Calibrating this machine, which takes about %d s (--calibration FILE goes without)\n", 16+10*len(runtimes))
 	c, err := calibrate.Measure(ctx, func(string) {}, runtimes...)
@@ -131,22 +132,22 @@ func (o *runOptions) measuredCosts(ctx context.Context, runtimes []topology.Runt
 	return virtual.Calibrated(c), virtual.CostsOf(c), nil
 }
 
-// watch lets the answers of the runs be seen.
+// watch makes the loader of the real runs tell their answers.
 func (p *predictions) watch(d *runner.Deps) {
 	if p != nil {
 		d.Loader = &watchedLoader{d.Loader, func(o measure.Outcome) { p.got.Load().Observe(o) }}
 	}
 }
 
-// forget forgets the answers of the run before.
+// forget drops the answers of the run before.
 func (p *predictions) forget() {
 	if p != nil {
 		p.got.Store(&measure.Answers{})
 	}
 }
 
-// compare notes in the result of a run what was said of it. A run that was cut short
-// shows nothing that could be compared.
+// compare adds the prediction to the result of a run. It ignores a run that was cut
+// short, because its figures cannot be compared.
 func (p *predictions) compare(r *result.Result) {
 	if p == nil || r == nil || r.Incomplete {
 		return
@@ -157,7 +158,7 @@ func (p *predictions) compare(r *result.Result) {
 	}
 }
 
-// A watchedLoader tells of each outcome.
+// A watchedLoader calls told with each outcome.
 type watchedLoader struct {
 	runner.Loader
 	told func(measure.Outcome)

@@ -23,11 +23,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 )
 
-// reportOptions are those of `report`.
+// reportOptions holds the flags of `report`.
 type reportOptions struct {
 	streams cli.Streams
 	target  target.Target
-	// guessed says that nobody said where the results are.
+	// guessed says that the user did not say where the results are: in a directory
+	// or in a cluster.
 	guessed bool
 	wait    bool
 	out     string
@@ -35,7 +36,7 @@ type reportOptions struct {
 	output  cli.Output
 }
 
-// NewReport is `report`.
+// NewReport returns the command `report`.
 func NewReport(streams cli.Streams) *cobra.Command {
 	o := &reportOptions{streams: streams, target: target.New()}
 	cmd := &cobra.Command{
@@ -51,7 +52,8 @@ exit code is that of the run: 10 if a check did not hold.`,
   kubectl microsim report results/ -o json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			// The name of an experiment in a cluster is no path.
+			// Without --on, an argument that looks like a path is a directory,
+			// because the name of an experiment has neither a slash nor a dot.
 			o.guessed = !cmd.Flags().Changed("on")
 			if o.guessed && (isDir(args[0]) || strings.ContainsAny(args[0], "/\\.")) {
 				o.target.On = "local"
@@ -89,7 +91,7 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// fromCluster shows the results that an experiment has left in its cluster.
+// fromCluster shows the results that a detached experiment has left in its cluster.
 func (o *reportOptions) fromCluster(ctx context.Context, name string) error {
 	c, err := o.target.Cluster(ctx, o.streams)
 	if err != nil && o.guessed {
@@ -118,11 +120,10 @@ func (o *reportOptions) fromCluster(ctx context.Context, name string) error {
 	return o.showArchive(ctx, x, packed)
 }
 
-// waitingPause is how often somebody who waits is told how far the experiment
-// is.
+// waitingPause is the pause between two reports of progress with --wait.
 const waitingPause = 5 * time.Second
 
-// await waits for an experiment, and tells meanwhile what it logs.
+// await waits until an experiment has ended, and prints its progress.
 func (o *reportOptions) await(ctx context.Context, c *cluster.Cluster, x *detached.Experiment) (*detached.Experiment, error) {
 	fmt.Fprintf(o.streams.Err, "Waiting for experiment %s; it goes on when you stop waiting.\n", x.Name)
 	type answer struct {
@@ -150,7 +151,7 @@ func (o *reportOptions) await(ctx context.Context, c *cluster.Cluster, x *detach
 	}
 }
 
-// withoutResults says why an experiment has none.
+// withoutResults says why an experiment has no results.
 func withoutResults(ctx context.Context, c *cluster.Cluster, x *detached.Experiment) error {
 	switch {
 	case x.Results != nil:
@@ -171,8 +172,8 @@ func withoutResults(ctx context.Context, c *cluster.Cluster, x *detached.Experim
 	return errors.New(text + "\n--wait waits for them")
 }
 
-// showArchive unpacks results to where the flags say, or for the moment, and
-// shows them.
+// showArchive unpacks results into --out, or into a temporary directory, and shows
+// them.
 func (o *reportOptions) showArchive(ctx context.Context, x *detached.Experiment, packed []byte) (err error) {
 	dir := o.out
 	if dir == "" {
@@ -180,7 +181,7 @@ func (o *reportOptions) showArchive(ctx context.Context, x *detached.Experiment,
 		if err != nil {
 			return fmt.Errorf("unpacking the results of experiment %q: %w", x.Name, err)
 		}
-		defer func() { _ = os.RemoveAll(temp) }() // what is read is not needed any more
+		defer func() { _ = os.RemoveAll(temp) }() // a temporary directory
 		dir = filepath.Join(temp, "results")
 	}
 	if err := archive.Unpack(packed, dir); err != nil {
@@ -197,8 +198,8 @@ func (o *reportOptions) showArchive(ctx context.Context, x *detached.Experiment,
 	return err
 }
 
-// showDir shows the result, or the comparison, that a directory holds, of a run
-// that ended in an error where that is not nil.
+// showDir shows the result, or the comparison, in a directory. ended is the error
+// in which the run ended, or nil.
 func (o *reportOptions) showDir(ctx context.Context, dir string, ended error) error {
 	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
 		return fmt.Errorf("reading the results in %q: it is a file: name the directory that 'run --out' has written", dir)
@@ -240,7 +241,8 @@ func (o *reportOptions) showDir(ctx context.Context, dir string, ended error) er
 	return show.concludeAll(comparison, ended)
 }
 
-// decodeRecord reads a document of a kind that its own field tells.
+// decodeRecord decodes a JSON document, and refuses one whose kind is not the
+// wanted one. kind points to that field of into.
 func decodeRecord(text []byte, want string, kind *string, into any) error {
 	if err := json.NewDecoder(bytes.NewReader(text)).Decode(into); err != nil {
 		return err
@@ -251,7 +253,7 @@ func decodeRecord(text []byte, want string, kind *string, into any) error {
 	return nil
 }
 
-// copyPage writes the page that was made with the results.
+// copyPage copies the page that was made with the results to --report.
 func (o *reportOptions) copyPage(dir string) error {
 	page, err := os.ReadFile(filepath.Join(dir, pageFile))
 	if errors.Is(err, os.ErrNotExist) {

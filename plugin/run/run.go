@@ -1,5 +1,5 @@
-// Package run is the commands that run experiments, with variants and inside a
-// cluster, and that report what a run showed.
+// Package run has the commands `run`, with its variants and detached runs, and
+// `report`.
 package run
 
 import (
@@ -38,7 +38,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/service/work"
 )
 
-// runOptions are those of `run`.
+// runOptions holds the flags of `run`.
 type runOptions struct {
 	streams cli.Streams
 	inputs  cli.Inputs
@@ -47,14 +47,15 @@ type runOptions struct {
 	series  series
 	pods    int
 	pace    pace
-	// costs are what things take in virtual time.
+	// costs is the calibration file: how long work takes in virtual time.
 	costs  calibrate.Flag
 	bounds bounds.Flags
-	// predict asks what virtual time says of runs on this machine.
+	// predict makes each run on this machine be played in virtual time, too, and
+	// compared.
 	predict bool
 	signals *signals
 	alerts  alertFlags
-	// detached says that the cluster is to run it without us.
+	// detached has the flags of a run that the cluster executes by itself.
 	detached detachedRun
 	seed     uint64
 	out      string
@@ -70,7 +71,7 @@ func newOptions(streams cli.Streams) runOptions {
 	return runOptions{streams: streams, target: target.New(), signals: &signals{}}
 }
 
-// New is `run`.
+// New returns the command `run`.
 func New(streams cli.Streams) *cobra.Command {
 	options := newOptions(streams)
 	o := &options
@@ -126,7 +127,8 @@ The exit code is 10 if a check did not hold, and 11 if something could not be cl
 	return cmd
 }
 
-// completeVariants completes the names of the variants of the experiments.
+// completeVariants completes --variants with the variants of the experiments on the
+// command line.
 func (o *runOptions) completeVariants(_ *cobra.Command, args []string, begun string) ([]cobra.Completion, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -134,7 +136,7 @@ func (o *runOptions) completeVariants(_ *cobra.Command, args []string, begun str
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	// Names before a comma have been chosen.
+	// The names before the last comma are complete.
 	chosen := begun[:strings.LastIndex(begun, ",")+1]
 	names := []cobra.Completion{}
 	for _, e := range docs.Experiments() {
@@ -148,7 +150,8 @@ func (o *runOptions) completeVariants(_ *cobra.Command, args []string, begun str
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// AddFlags adds the flags that all kinds of runs have.
+// AddFlags adds the flags that `run`, `run ideal`, `run performance` and `run
+// outage` share.
 func (o *runOptions) AddFlags(cmd *cobra.Command) {
 	o.target.AddFlags(cmd)
 	o.local.AddFlags(cmd)
@@ -216,13 +219,13 @@ func (o *runOptions) validateFlags(cmd *cobra.Command) error {
 	return nil
 }
 
-// placement are the flags that say where and how an experiment runs, and not what
-// it is.
+// placement lists the flags that say where and how an experiment runs. They do not
+// change the experiment itself.
 func placement() []string {
 	return []string{"isolation", "port-base", "namespace", "load-pods", "detach", "image", "push", "image-pull-secret", "runner-image", "ready-timeout"}
 }
 
-// validatePlan refuses what a plan as a document would not tell.
+// validatePlan refuses flags that a plan in a format for programs would not show.
 func (o *runOptions) validatePlan(flags *pflag.FlagSet) error {
 	if !o.output.Machine() {
 		return nil
@@ -247,7 +250,7 @@ func (o *runOptions) run(cmd *cobra.Command, args []string) error {
 	return o.start(cmd, *each[0], args)
 }
 
-// start runs an experiment as the flags say; args are the words that name it.
+// start runs an experiment as the flags say. args are the arguments that name it.
 func (o *runOptions) start(cmd *cobra.Command, e experiment.Experiment, args []string) error {
 	if err := o.prepare(cmd.Flags(), &e); err != nil {
 		return err
@@ -261,7 +264,8 @@ func (o *runOptions) start(cmd *cobra.Command, e experiment.Experiment, args []s
 	return o.begin(cmd.Context(), e, args)
 }
 
-// prepare makes the experiment what the flags say, and refuses what cannot be run.
+// prepare changes the experiment as the flags say, and refuses one that cannot be
+// run.
 func (o *runOptions) prepare(flags *pflag.FlagSet, e *experiment.Experiment) error {
 	if flags.Changed("seed") {
 		e.Seed = o.seed
@@ -280,7 +284,7 @@ func (o *runOptions) prepare(flags *pflag.FlagSet, e *experiment.Experiment) err
 	return o.alerts.suits(e, o.target.Virtual())
 }
 
-// begin runs an experiment, once or in all its variants.
+// begin runs an experiment once, or in all its variants.
 func (o *runOptions) begin(ctx context.Context, e experiment.Experiment, args []string) error {
 	if o.series.applies(&e) {
 		return o.playAll(ctx, e, args)
@@ -325,8 +329,8 @@ func (o *runOptions) plan(ctx context.Context, flags *pflag.FlagSet, e *experime
 	return o.show(v)
 }
 
-// checkPlan refuses what the run would refuse before it starts anything, as far as no
-// cluster has to be asked.
+// checkPlan refuses what the run would refuse before it starts anything. It does not
+// ask a cluster.
 func (o *runOptions) checkPlan(ctx context.Context, e *experiment.Experiment) error {
 	var seeds []uint64
 	if o.series.applies(e) {
@@ -350,7 +354,7 @@ func (o *runOptions) checkPlan(ctx context.Context, e *experiment.Experiment) er
 		if err := o.alikeIsolated(e); err != nil {
 			return err
 		}
-		deployer, err := o.local.DeployerIn("", io.Discard) // nothing is kept of a dry run
+		deployer, err := o.local.DeployerIn("", io.Discard) // a dry run stores nothing
 		if err != nil {
 			return err
 		}
@@ -362,7 +366,8 @@ func (o *runOptions) checkPlan(ctx context.Context, e *experiment.Experiment) er
 	return runner.CheckAll(planned, possible)
 }
 
-// show prints a value for programs, or keeps it for the list of several.
+// show prints a value for programs. If the command runs several experiments, it
+// keeps the value for their list.
 func (o *runOptions) show(v any) error {
 	if o.several != nil {
 		o.several.results = append(o.several.results, v)
@@ -371,7 +376,8 @@ func (o *runOptions) show(v any) error {
 	return o.output.Object(o.streams.Out, v)
 }
 
-// play runs the experiment, shows it, and writes what it showed.
+// play runs an experiment once, prints its result, and writes the files of --out,
+// --report and --junit.
 func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []string) (err error) {
 	recorder, err := o.recorder(&e)
 	if err != nil {
@@ -409,7 +415,7 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	return o.conclude(result, errors.Join(err, pages.write(), tests.write()))
 }
 
-// perform runs an experiment where the flags say, and shows how it goes on.
+// perform runs an experiment on the target, and shows its progress.
 func (o *runOptions) perform(ctx context.Context, e *experiment.Experiment, observe runner.Observer) (*result.Result, error) {
 	if o.target.Virtual() {
 		return o.playVirtual(ctx, e, observe)
@@ -436,17 +442,19 @@ func (o *runOptions) perform(ctx context.Context, e *experiment.Experiment, obse
 	return result, err
 }
 
-// recoverable says how to take the system down, if the run does not end well. What it returns is called at the end.
+// recoverable notes the command that takes the system down if this program is killed during the
+// run. Call done at the end of the run.
 func (o *runOptions) recoverable(ctx context.Context, e *experiment.Experiment) (done func()) {
 	command := o.target.Command("down", e.System.Name)
 	if o.target.OnCluster() {
-		// It is noted when the cluster has answered.
+		// useCluster notes the command as soon as the cluster has answered, so here
+		// only its note is taken back.
 		return func() { cli.RecoverWith(ctx, command)() }
 	}
 	return cli.RecoverWith(ctx, command)
 }
 
-// deps are what the runs of an experiment work with where the flags say.
+// deps returns the parts of the runs of an experiment on the target.
 func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io.Writer) (runner.Deps, error) {
 	deps := runner.Deps{
 		Loader: o.signals.loader(), Tracer: o.signals.tracer(nil), Logs: o.signals.logs.reader(), Alerts: o.alerts.watcher(), Collector: collect.New(collect.Options{}), Target: o.target.On,
@@ -458,7 +466,7 @@ func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io
 	}
 	c := work.Calibrate()
 	deps.Calibration = &result.Calibration{CPUUnit: c.Unit.Seconds(), CPUStep: c.Step.Seconds()}
-	// All variants have the same, so that they can be compared.
+	// All variants get the same entrances, so that their figures can be compared.
 	o.local.Entrances = local.EntrancesOf(e.Faults)
 	o.local.Lines = o.signals.logs.take
 	deployer, err := o.local.Deployer(talk)
@@ -466,8 +474,8 @@ func (o *runOptions) deps(ctx context.Context, e *experiment.Experiment, talk io
 	return deps, err
 }
 
-// recorder prepares --out before anything is started; it is nil where nothing is
-// to be written.
+// recorder prepares --out before anything is started. It returns nil if --out is
+// not given.
 func (o *runOptions) recorder(e *experiment.Experiment) (*record.Recorder, error) {
 	if o.out == "" {
 		return nil, nil
@@ -479,11 +487,11 @@ func (o *runOptions) recorder(e *experiment.Experiment) (*record.Recorder, error
 	return record.New(record.Options{Dir: o.out, Force: o.force, Inputs: map[string][]byte{"experiment.yaml": stored(inputs)}, More: o.signals.files, Removed: cli.NoteRemoved(o.streams.Err)})
 }
 
-// stored is an experiment as results keep it: without passwords of URLs, which are not
-// for everybody who gets the results.
+// stored returns an experiment as results keep it: without passwords in URLs, because
+// results are passed on.
 func stored(text []byte) []byte { return []byte(problem.CleanText(string(text))) }
 
-// conclude prints the result and says how the run ended.
+// conclude prints the result, and returns the error with which the command ends.
 func (o *runOptions) conclude(result *result.Result, err error) error {
 	switch {
 	case o.output.Format == "json" && o.several == nil:
@@ -507,7 +515,8 @@ func (o *runOptions) conclude(result *result.Result, err error) error {
 	return err
 }
 
-// tellFiles says where the results and the page are, if they have been written.
+// tellFiles prints where the results, the page and the checks are, if they have
+// been written.
 func (o *runOptions) tellFiles() {
 	o.tellFile("Results are in", o.out)
 	o.tellFile("The page is", o.report)
@@ -523,7 +532,7 @@ func (o *runOptions) tellFile(text, path string) {
 	}
 }
 
-// repeat is the command line that runs the same again.
+// repeat returns the command line that runs the same again.
 func (o *runOptions) repeat(e experiment.Experiment, args []string) string {
 	called := o.detached.called
 	if called == "" {
@@ -532,7 +541,7 @@ func (o *runOptions) repeat(e experiment.Experiment, args []string) string {
 	return called + " --seed " + fmt.Sprint(e.Seed)
 }
 
-// called is the command line of this run, but for what makes it one of several.
+// called returns the command line of this run, without seeds and variants.
 func (o *runOptions) called(args []string) string {
 	words := append([]string{"kubectl", "microsim", "run"}, args...)
 	words = append(append(words, o.inputs.Args()...), "--on", o.target.On)

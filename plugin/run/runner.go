@@ -21,13 +21,14 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// pageFile is the page of --report among the results of a detached run.
+// pageFile is the name of the report page among the results of a detached run.
 const pageFile = "report.html"
 
-// keepTimeout bounds the storing of results.
+// keepTimeout bounds the storing of results in the cluster.
 const keepTimeout = 45 * time.Second
 
-// NewRunner is what `run --detach` starts in a pod.
+// NewRunner returns the hidden command that `run --detach` starts in a pod. newRoot
+// makes the tree of commands to which `run` belongs.
 func NewRunner(streams cli.Streams, newRoot func(cli.Streams) *cobra.Command) *cobra.Command {
 	k := &kube.Flags{}
 	cmd := &cobra.Command{
@@ -41,14 +42,15 @@ func NewRunner(streams cli.Streams, newRoot func(cli.Streams) *cobra.Command) *c
 			return runInside(cmd.Context(), newRoot(streams), streams, k, args)
 		},
 	}
-	// A pod has the connection of its service account, and needs no other flags.
+	// A pod connects with its service account. The other flags keep their defaults,
+	// so nothing shows them.
 	k.AddFlags(&cobra.Command{})
 	cmd.Flags().StringVarP(k.Config.Namespace, "namespace", "n", "", "namespace of this pod")
 	return cmd
 }
 
-// runInside runs the experiment whose file the pod has, with the flags of `run`,
-// and keeps what it showed, however it ended.
+// runInside runs the experiment of this pod with flags of `run`. It stores the
+// results in the cluster however the run ends.
 func runInside(ctx context.Context, root *cobra.Command, streams cli.Streams, k *kube.Flags, flags []string) error {
 	e, err := ownExperiment(ctx)
 	if err != nil {
@@ -70,7 +72,8 @@ func runInside(ctx context.Context, root *cobra.Command, streams cli.Streams, k 
 		var cleanup *runner.CleanupError
 		results.LeftSystem = errors.As(failed, &cleanup)
 	}
-	// A pod that is to end has its experiment interrupted, not its results.
+	// The end of ctx, such as when the pod is deleted, interrupts the experiment
+	// but not the storing of its results.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
 	defer cancel()
 	packed, err := packResults(out, page, &results)
@@ -80,7 +83,7 @@ func runInside(ctx context.Context, root *cobra.Command, streams cli.Streams, k 
 	return errors.Join(failed, err, detached.KeepResults(ctx, c.Client, x, results, packed))
 }
 
-// ownExperiment reads the experiment of this pod.
+// ownExperiment reads the experiment from the file that is mounted into this pod.
 func ownExperiment(ctx context.Context) (*experiment.Experiment, error) {
 	docs, err := spec.Reader{}.ReadFiles(ctx, manifest.ExperimentFile)
 	if err != nil {
@@ -102,7 +105,8 @@ func verdictOf(code int) detached.Phase {
 	return detached.Ended
 }
 
-// packResults packs what was recorded; nothing where nothing was.
+// packResults packs the results into an archive. It returns nil if the run wrote
+// none.
 func packResults(out, page string, results *detached.Results) ([]byte, error) {
 	if _, err := os.Stat(out); errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -118,8 +122,9 @@ func packResults(out, page string, results *detached.Results) ([]byte, error) {
 	return packed, nil
 }
 
-// isEssential tells the files without which results say nothing from those with
-// a row for every second, and the traces, which come twice.
+// isEssential reports whether a file must be among the results. If they are too
+// large, others are left out: files with a row for each second, and traces, which
+// exist in two formats.
 func isEssential(name string) bool {
 	ext := filepath.Ext(name)
 	return filepath.Base(name) != record.ChromeFile && (ext == ".json" || ext == ".yaml")

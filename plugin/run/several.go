@@ -14,27 +14,25 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// several is what the experiments of one command have in common; a nil one stands for
-// a single experiment.
+// several is what several experiments of one command share; nil if there is only one.
 type several struct {
-	// tests is the one file of --junit.
+	// tests writes the file of --junit.
 	tests *junitWriter
-	// results are those of the experiments that have ended, for --output.
+	// results are the results of the experiments that have ended, for --output.
 	results []any
 }
 
-// An oneOf is an experiment among several, with the flags as they are for it.
+// A oneOf is an experiment among several, with flags of its own.
 type oneOf struct {
 	*runOptions
 	e experiment.Experiment
-	// err is how it ended; ended is false if it was not run.
+	// err is the error in which it ended; ended is false if it was not run.
 	err   error
 	ended bool
 }
 
-// startEach runs experiments one after the other: each with its own directory below
-// that of --out, and its own page. What can be refused is refused before the first
-// begins.
+// startEach runs experiments one after the other, each with its own directory below
+// --out and its own page. It checks all of them before the first begins.
 func (o *runOptions) startEach(cmd *cobra.Command, experiments []*experiment.Experiment, args []string) error {
 	all := make([]*oneOf, len(experiments))
 	shared := &several{}
@@ -63,7 +61,7 @@ func (o *runOptions) startEach(cmd *cobra.Command, experiments []*experiment.Exp
 		}
 		fmt.Fprintf(o.streams.Err, "experiment %d of %d: %s\n", i+1, len(all), one.e.Name)
 		one.err, one.ended = one.begin(cmd.Context(), one.e, args), true
-		// What is left of one could harm the next.
+		// Leftovers of one experiment could disturb the next.
 		if cmd.Context().Err() != nil || cli.ExitCode(one.err) == cli.ExitCleanup {
 			break
 		}
@@ -80,7 +78,7 @@ func namesOf(all []*oneOf) string {
 	return strings.Join(names, ", ")
 }
 
-// forOne are the options of one experiment among several.
+// forOne returns the options of one experiment among several.
 func (o *runOptions) forOne(name string, shared *several) *runOptions {
 	one := *o
 	one.several = shared
@@ -95,7 +93,8 @@ func (o *runOptions) forOne(name string, shared *several) *runOptions {
 	return &one
 }
 
-// canWrite refuses places for results that cannot be written, or that are one.
+// canWrite refuses files and directories that cannot be written, or that two
+// outputs would share.
 func (o *runOptions) canWrite(all []*oneOf) error {
 	if o.out != "" && !o.force {
 		if err := record.CheckParent(o.out); err != nil {
@@ -144,7 +143,8 @@ func (o *runOptions) planEach(cmd *cobra.Command, all []*oneOf) error {
 	return nil
 }
 
-// concludeEach says how the experiments ended; the exit code is that of the worst.
+// concludeEach prints how the experiments ended. Its error has the exit code of the
+// worst.
 func (o *runOptions) concludeEach(all []*oneOf, results []any) error {
 	var failed []error
 	var rows [][]string
@@ -179,8 +179,8 @@ func (o *runOptions) concludeEach(all []*oneOf, results []any) error {
 	return cli.ExitWith(worst, errors.Join(failed...))
 }
 
-// worse is the exit code that says more of two: that something is left behind, that
-// nothing can be said, that a check did not hold.
+// worse returns the more serious of two exit codes. Leftovers are the most serious,
+// then a misuse, then an error, then a check that did not hold.
 func worse(a, b int) int {
 	order := []int{cli.ExitDone, cli.ExitCheckFailed, cli.ExitError, cli.ExitUsage, cli.ExitCleanup}
 	return order[max(slices.Index(order, a), slices.Index(order, b), 0)]

@@ -24,26 +24,27 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
 
-// signals are what a run keeps, and sends to others, beside figures: the traces
-// of its requests, and what its services log.
+// signals handles what a run keeps, or sends to others, beside figures: the traces
+// of its requests and the logs of its services.
 type signals struct {
 	logs   runLogs
 	otlp   outlet.Collector
 	fluent outlet.Receiver
 	share  unit.Share
-	// wanted says that somebody gets the traces.
+	// wanted says that traces are kept or sent.
 	wanted bool
 	// elsewhere says that services run on other machines.
 	elsewhere bool
-	// changed says that the share was typed.
+	// changed says that --trace-sample is on the command line.
 	changed bool
 	load    *span.Buffer
-	// store is that of the run under way, or of the last one.
+	// store has the traces of the present run or, between runs, of the last one.
 	store  *trace.Store
 	origin trace.Origin
 }
 
-// traceSampleFlag is the share of traces that are kept in any case.
+// traceSampleFlag sets the share of requests whose traces are kept even if they do
+// not fail.
 const traceSampleFlag = "trace-sample"
 
 func (s *signals) AddFlags(cmd *cobra.Command) {
@@ -54,7 +55,7 @@ func (s *signals) AddFlags(cmd *cobra.Command) {
 	cmd.Flags().Var(&s.share, traceSampleFlag, "share of the requests whose traces are kept, such as 1% or 0.01; those of requests that fail are kept, too; 0 makes none")
 }
 
-// Validate finds out whether traces are wanted, and tells the services.
+// Validate checks the flags, and sets whether services make spans.
 func (s *signals) Validate(o *runOptions, flags *pflag.FlagSet) error {
 	if o.dryRun {
 		if err := cli.Refuse(flags, "are for what a run shows, and --dry-run runs nothing: leave them out", outlet.OTLPFlag, outlet.FluentFlag); err != nil {
@@ -94,7 +95,7 @@ func (s *signals) Validate(o *runOptions, flags *pflag.FlagSet) error {
 	return nil
 }
 
-// args are the flags of a run inside the cluster.
+// args returns the flags for a detached run.
 func (s *signals) args() []string {
 	args := slices.Concat(s.logs.args(), s.otlp.Args(), s.fluent.Args())
 	if s.changed {
@@ -103,7 +104,8 @@ func (s *signals) args() []string {
 	return args
 }
 
-// Observe begins the traces and the logs of each run anew, and has its figures sent.
+// Observe drops traces and logs of the run before when a run begins, and passes
+// events to the OTLP collector.
 func (s *signals) Observe(event runner.Event) {
 	if begun, ok := event.(runner.Deploying); ok {
 		s.origin = trace.Origin{System: begun.System, Target: begun.Target, Version: version.String()}
@@ -117,13 +119,13 @@ func (s *signals) Observe(event runner.Event) {
 	s.otlp.Observe(event)
 }
 
-// add takes in the spans of a run in virtual time.
+// add adds spans of a run in virtual time.
 func (s *signals) add(spans []span.Span) { s.store.Add(spans) }
 
-// lose counts spans that did not come.
+// lose counts spans that are missing.
 func (s *signals) lose(n int64) { s.store.Lose(n) }
 
-// loader generates the load in this process.
+// loader returns the loader that generates the load in this process.
 func (s *signals) loader() runner.Loader {
 	if !s.wanted {
 		return &loadgen.Generator{}
@@ -131,8 +133,8 @@ func (s *signals) loader() runner.Loader {
 	return &loadgen.Generator{Spans: s.load, TraceSample: float64(s.share)}
 }
 
-// tracer gathers the spans of runs, and those of loads elsewhere if there are such; nil
-// if nobody wants them.
+// tracer returns the tracer of runs, or nil if no traces are wanted. loads gives the
+// spans of load pods; it may be nil.
 func (s *signals) tracer(loads trace.LoadSource) runner.Tracer {
 	if !s.wanted {
 		return nil
@@ -140,7 +142,7 @@ func (s *signals) tracer(loads trace.LoadSource) runner.Tracer {
 	return trace.New(trace.Options{Load: s.load, Loads: loads, Into: func() *trace.Store { return s.store }, Clocks: s.elsewhere})
 }
 
-// traces are those of the run that has ended.
+// traces returns the traces of the run that has ended.
 func (s *signals) traces() []trace.Trace {
 	if s.store == nil {
 		return nil
@@ -148,7 +150,7 @@ func (s *signals) traces() []trace.Trace {
 	return s.store.Traces()
 }
 
-// summary says what there is of the run's traces; nil if none were made.
+// summary returns what is kept of the run's traces, or nil if no spans were made.
 func (s *signals) summary() *result.Traces {
 	if s.store == nil {
 		return nil
@@ -156,8 +158,8 @@ func (s *signals) summary() *result.Traces {
 	return s.store.Summary(float64(s.share))
 }
 
-// end ends a run, and tells its result, which may be nil, what there is of its traces
-// and logs.
+// end ends the sending of a run, and adds summaries of traces, logs and sending to
+// its result, which may be nil.
 func (s *signals) end(ctx context.Context, r *result.Result) {
 	sent, forwarded := s.otlp.End(ctx), s.fluent.End(ctx)
 	if r != nil {
@@ -165,7 +167,8 @@ func (s *signals) end(ctx context.Context, r *result.Result) {
 	}
 }
 
-// files are what --out keeps of traces and logs.
+// files returns the writers of the files of traces and logs, by their names in
+// --out.
 func (s *signals) files() map[string]func(io.Writer) error {
 	files := map[string]func(io.Writer) error{}
 	if s.store != nil {

@@ -8,12 +8,12 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/kube"
 )
 
-// imageSizes are the sizes of images of runtimes in bytes; nil for one that this
-// machine cannot make.
+// imageSizes has the sizes of runtime images in bytes; nil for an image that this
+// machine cannot build.
 type imageSizes map[topology.RuntimeName]*int64
 
-// add notes in a result how large the images are of what served in processes of its
-// own. The result may be nil.
+// add adds, to the processes of a result, the sizes of the images of their
+// runtimes. The result may be nil.
 func (s imageSizes) add(r *result.Result) {
 	if r == nil {
 		return

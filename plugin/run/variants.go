@@ -22,7 +22,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// series are the flags of `run` that make several runs of one.
+// series has the flags that make several runs of one experiment, and --duration.
 type series struct {
 	variants []string
 	seeds    int
@@ -70,7 +70,7 @@ func (s *series) Validate() error {
 	return nil
 }
 
-// names are the variants that were asked for; none stands for all.
+// names returns the variants of --variants; none means all.
 func (s *series) names() []string {
 	if slices.Equal(s.variants, []string{"all"}) {
 		return nil
@@ -78,13 +78,14 @@ func (s *series) names() []string {
 	return s.variants
 }
 
-// applies reports whether the flags and the experiment ask for a comparison.
+// applies reports whether the flags and the experiment ask for several runs and a
+// comparison.
 func (s *series) applies(e *experiment.Experiment) bool {
 	return len(e.Variants) > 0 || len(s.variants) > 0 || s.seeds > 1
 }
 
-// adjust gives the load of the experiment another length, where that has one
-// meaning.
+// adjust changes the length of the experiment's load to --duration. It refuses a
+// load for which that is ambiguous.
 func (s *series) adjust(e *experiment.Experiment) error {
 	if s.duration == 0 {
 		return nil
@@ -100,8 +101,8 @@ func (s *series) adjust(e *experiment.Experiment) error {
 	return nil
 }
 
-// playAll runs variants with several seeds, compares them, and writes what they
-// showed.
+// playAll runs variants with several seeds, compares them, and writes the files of
+// --out, --report and --junit.
 func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args []string) error {
 	if err := o.skipMissing(ctx, &e); err != nil {
 		return err
@@ -163,8 +164,8 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 }
 
 // skipMissing leaves out variants whose runtime is not installed on this machine,
-// unless they were asked for, and says how to install it. The command that repeats
-// the runs then names the others.
+// and prints how to install it. It keeps a variant that --variants names. The
+// command line that repeats the runs names the variants that are left.
 func (o *runOptions) skipMissing(ctx context.Context, e *experiment.Experiment) error {
 	if o.target.On != "local" || len(o.series.names()) > 0 || len(e.Variants) == 0 {
 		return nil
@@ -193,9 +194,9 @@ func (o *runOptions) skipMissing(ctx context.Context, e *experiment.Experiment) 
 	return nil
 }
 
-// alikeIsolated makes the replicas of all variants processes if another program than
-// the agent serves a service in one of them: an agent within this program would save
-// the way between processes that the others go.
+// alikeIsolated runs the replicas of all variants as processes if one variant uses
+// another program than the agent. Otherwise variants with the agent, inside this
+// process, would be faster by the way between processes.
 func (o *runOptions) alikeIsolated(e *experiment.Experiment) error {
 	if o.target.On != "local" {
 		return nil
@@ -223,8 +224,7 @@ func canServeAll(ctx context.Context, can func(context.Context, *topology.Servic
 	return nil
 }
 
-// performAll runs variants with seeds where the flags say, and shows how they go
-// on.
+// performAll runs variants with seeds on the target, and shows their progress.
 func (o *runOptions) performAll(ctx context.Context, e *experiment.Experiment, seeds []uint64, observe runner.Observer) (*result.Comparison, error) {
 	if o.target.Virtual() {
 		return o.playAllVirtual(ctx, e, seeds, observe)
@@ -255,7 +255,7 @@ func (o *runOptions) performAll(ctx context.Context, e *experiment.Experiment, s
 	})
 }
 
-// recordSeries prepares --out; it is nil where nothing is to be written.
+// recordSeries prepares --out. It returns nil if --out is not given.
 func (o *runOptions) recordSeries(e *experiment.Experiment) (*record.Series, error) {
 	if o.out == "" {
 		return nil, nil
@@ -276,7 +276,8 @@ func (o *runOptions) recordSeries(e *experiment.Experiment) (*record.Series, err
 	})
 }
 
-// concludeAll prints the comparison and says how the runs ended.
+// concludeAll prints the comparison, and returns the error with which the command
+// ends.
 func (o *runOptions) concludeAll(c *result.Comparison, err error) error {
 	if o.output.Machine() {
 		err = errors.Join(err, o.show(c))
@@ -297,12 +298,12 @@ func (o *runOptions) concludeAll(c *result.Comparison, err error) error {
 		}
 	}
 	if failed == 0 {
-		failed, all = 1, max(all, 1) // a run was aborted, which no check of its own says
+		failed, all = 1, max(all, 1) // a run was aborted, which no check shows
 	}
 	return cli.ChecksFailed(failed, all)
 }
 
-// repeatAll is the command line that makes the same runs again.
+// repeatAll returns the command line that repeats all runs.
 func (o *runOptions) repeatAll(e experiment.Experiment, args []string) string {
 	command := o.repeat(e, args)
 	if len(o.series.variants) > 0 {
@@ -317,7 +318,7 @@ func (o *runOptions) repeatAll(e experiment.Experiment, args []string) string {
 	return command
 }
 
-// repeatOne is the command line that makes one of the runs again.
+// repeatOne returns the command line that repeats one of the runs.
 func (o *runOptions) repeatOne(e experiment.Experiment, args []string, r *result.Result) string {
 	e.Seed = r.Seed
 	command := o.repeat(e, args)
@@ -330,8 +331,8 @@ func (o *runOptions) repeatOne(e experiment.Experiment, args []string, r *result
 	return command
 }
 
-// untilAllEnd says when a run and those after it will have ended. How long systems
-// take to start and to end is known from the runs before.
+// untilAllEnd says when this run and those after it will have ended. It knows from
+// earlier runs how long systems take to start and end.
 func untilAllEnd(e *runner.RunBegun, now time.Time) string {
 	if e.Around == 0 {
 		return fmt.Sprintf("their loads take %s at most, and systems start and end around them", unit.Duration(e.AtMost.Round(time.Second)))
@@ -340,7 +341,7 @@ func untilAllEnd(e *runner.RunBegun, now time.Time) string {
 	return fmt.Sprintf("all end about %s, in %s", now.Add(all).Format(time.TimeOnly), unit.Duration(all.Round(time.Second)))
 }
 
-// seriesView shows each run as it goes on, under a line that says which it is
+// seriesView shows the progress of each run, below a line that says which run it is
 // and when the last one ends.
 type seriesView struct{ *cli.RunScreen }
 

@@ -18,8 +18,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// A pace is how much faster than real time a run in virtual time is shown: 10x.
-// 0 is as fast as possible.
+// A pace is the factor by which a run in virtual time is shown faster than real
+// time, such as 10x; 0 means as fast as possible.
 type pace float64
 
 func (p *pace) Type() string { return "pace" }
@@ -40,7 +40,7 @@ func (p *pace) Set(text string) error {
 	return nil
 }
 
-// playVirtual runs an experiment in virtual time, and shows how it goes on.
+// playVirtual runs an experiment in virtual time, and shows its progress.
 func (o *runOptions) playVirtual(ctx context.Context, e *experiment.Experiment, observe runner.Observer) (*result.Result, error) {
 	options, err := o.virtualOptions()
 	if err != nil {
@@ -83,7 +83,7 @@ func (o *runOptions) playAllVirtual(ctx context.Context, e *experiment.Experimen
 	return virtual.RunAll(ctx, *e, o.series.names(), seeds, options)
 }
 
-// virtualOptions are what runs in virtual time work with.
+// virtualOptions returns the options of runs in virtual time, as the flags say.
 func (o *runOptions) virtualOptions() (virtual.Options, error) {
 	machine, costs, err := o.costs.Load()
 	if err != nil {
@@ -102,8 +102,8 @@ func (o *runOptions) virtualOptions() (virtual.Options, error) {
 	return options, nil
 }
 
-// A progressLine tells how far a run in virtual time is: on a terminal in one
-// line, elsewhere when it is over.
+// A progressLine shows the progress of a run in virtual time: in one line of a
+// terminal, or else once at the end.
 type progressLine struct {
 	out  io.Writer
 	line *cli.Line
@@ -119,7 +119,7 @@ func (p *progressLine) show(now virtual.Progress) {
 	p.line.Show(p.text())
 }
 
-// close ends the line.
+// close prints the line a last time, so that it stays.
 func (p *progressLine) close() {
 	p.line.Clear()
 	if p.last.Events > 0 {

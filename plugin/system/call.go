@@ -28,7 +28,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/loadgen"
 )
 
-// callOptions are those of `call`.
+// callOptions holds the flags of `call`.
 type callOptions struct {
 	streams cli.Streams
 	inputs  cli.Inputs
@@ -39,13 +39,13 @@ type callOptions struct {
 	timeout time.Duration
 	tls     cli.TLSFlags
 	output  cli.Output
-	// trace asks for the spans of the request.
+	// trace makes the command show the spans of the request.
 	trace bool
 	// client sends the request from this machine.
 	client controlhttp.Doer
 }
 
-// NewCall is `call`.
+// NewCall returns the command `call`.
 func NewCall(streams cli.Streams) *cobra.Command {
 	o := &callOptions{streams: streams, target: target.New()}
 	cmd := &cobra.Command{
@@ -107,8 +107,8 @@ func (o *callOptions) Validate(cmd *cobra.Command, args []string) error {
 		"isolation", "port-base", "image", "push", "image-pull-secret", "ready-timeout", "node-image")
 }
 
-// connect prepares to send the request from this machine. Redirects are not followed: a
-// request is meant for one service.
+// connect prepares to send the request from this machine. The client does not follow
+// redirects, because a request is meant for one service.
 func (o *callOptions) connect() error {
 	certificates, err := o.tls.Read()
 	if err != nil {
@@ -187,8 +187,8 @@ func (o *callOptions) startAndSend(ctx context.Context, tree *chain.Chain) (err 
 	return o.send(ctx, tree, door)
 }
 
-// systemOf makes a system of the services that a request names. Services that
-// it names by URL run elsewhere; the request may call their hosts.
+// systemOf returns a system of the services that a request names. Services named by
+// URL run elsewhere; their hosts are allowed.
 func systemOf(tree *chain.Chain) *topology.System {
 	system := &topology.System{Name: "call"}
 	for _, name := range tree.Designations() {
@@ -248,7 +248,7 @@ func (o *callOptions) send(ctx context.Context, tree *chain.Chain, door *request
 	return answer.Failure(drawn)
 }
 
-// post sends the request. A service that refuses is an error.
+// post sends the request. It returns an error if the service refuses the request.
 func (o *callOptions) post(ctx context.Context, door *request.Door, drawn *request.Draw) (*request.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.timeout)
 	defer cancel()
@@ -259,8 +259,8 @@ func (o *callOptions) post(ctx context.Context, door *request.Door, drawn *reque
 	return answer, err
 }
 
-// drawTree prints the answer as a tree, with the name of each hop as the
-// request has it, its time, and its errors.
+// drawTree prints the answer as a tree: for each hop its name as in the request,
+// its time, and its errors.
 func drawTree(w io.Writer, tree *chain.Chain, a *request.Answer) {
 	width := treeWidth(tree, 0)
 	var draw func(c *chain.Chain, r *chain.Response, t *contract.Times, lead, branch, below string)
@@ -300,7 +300,7 @@ func drawTree(w io.Writer, tree *chain.Chain, a *request.Answer) {
 	draw(tree, a.Response, times, "", "", "")
 }
 
-// treeWidth is the width of the names of a tree, indented as they are drawn.
+// treeWidth returns the width of the names in a tree, with their indentation.
 func treeWidth(c *chain.Chain, depth int) int {
 	width := 3*depth + len([]rune(cli.Clean(c.Designation)))
 	for _, route := range c.Routes {

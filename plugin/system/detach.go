@@ -18,8 +18,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 )
 
-// detachedEnv tells a process of this program that it holds a system in the
-// background. Its value is the path of the system's log.
+// detachedEnv is the environment variable by which a process of this program knows
+// that it holds a system in the background. Its value is the path of the system's
+// log.
 const detachedEnv = "MICROSIM_DETACHED"
 
 // detached starts this program again in the background with the same system,
@@ -74,7 +75,7 @@ func (o *upOptions) detached(ctx context.Context, system *topology.System) error
 	return nil
 }
 
-// refuseRunning refuses the name of a system that runs, before its log is touched.
+// refuseRunning refuses the name of a running system, before its log is changed.
 func refuseRunning(dir, name string) error {
 	reg, err := registry.Open(dir)
 	if err != nil {
@@ -91,8 +92,8 @@ func refuseRunning(dir, name string) error {
 		name, running.Holder.PID, name)
 }
 
-// awaitDetached waits until the background process has the system ready and, if it is
-// watched for a collector, its figures are counted. On an error the process is ended.
+// awaitDetached waits until the system of the background process is ready and, if
+// watched, until the collector's figures count. On an error it ends the process.
 func awaitDetached(ctx context.Context, cmd *exec.Cmd, name string, watched bool) (*control.Status, error) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
@@ -126,8 +127,8 @@ func awaitDetached(ctx context.Context, cmd *exec.Cmd, name string, watched bool
 	}
 }
 
-// removeOwnLog removes the log of a system in the background that has been taken
-// down; nothing is left of the system that it could explain.
+// removeOwnLog removes the log of this system in the background after it has been
+// taken down.
 func removeOwnLog() {
 	path := os.Getenv(detachedEnv)
 	if path == "" {
@@ -137,20 +138,21 @@ func removeOwnLog() {
 	if err != nil {
 		return
 	}
-	// Another system of the name may have a log there already.
+	// A newer system of the same name may have a log there already.
 	if there, err := os.Lstat(path); err == nil && os.SameFile(mine, there) {
 		_ = os.Remove(path) // `down` removes what is left
 	}
 }
 
-// logged returns what a background process logged, as an error.
+// logged returns the log of a background process as an error.
 func logged(path string) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("reading its log: %w", err)
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
-		// Where nothing can be written, its reason is lost, and this is it.
+		// If the log cannot be written, such as on a full disk, it is empty: then
+		// that is the reason.
 		if err := os.WriteFile(path, []byte("\n"), 0o600); err != nil {
 			return fmt.Errorf("it could not write its log: %w", err)
 		}

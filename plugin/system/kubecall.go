@@ -11,8 +11,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/request"
 )
 
-// onKubernetes sends the request to a system on a cluster. Without a name, one
-// is started for just this request.
+// onKubernetes sends the request to a system on a cluster. Without a name it starts
+// one for just this request.
 func (o *callOptions) onKubernetes(ctx context.Context, tree *chain.Chain) (err error) {
 	if o.system != "" {
 		c, err := o.target.Cluster(ctx, o.streams)
@@ -29,7 +29,7 @@ func (o *callOptions) onKubernetes(ctx context.Context, tree *chain.Chain) (err 
 	if len(system.Services) == 0 {
 		return errors.New("sending the request: it names only URLs, which need no cluster: write --on local")
 	}
-	// Others may send requests at the same time.
+	// The name is random, because other users may send requests at the same time.
 	system.Name = "call-" + strings.ToLower(rand.Text()[:6])
 	c, err := o.target.ClusterForPods(ctx, o.streams)
 	if err != nil {

@@ -11,8 +11,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
-// experimentStatus is an experiment in a cluster with its system, while that
-// runs.
+// experimentStatus is an experiment in a cluster and, while it runs, its system.
 type experimentStatus struct {
 	Kind string `json:"kind"`
 	*detached.Experiment
@@ -20,8 +19,8 @@ type experimentStatus struct {
 	Running  *cluster.Status `json:"running,omitempty"`
 }
 
-// kubeExperimentStatus shows an experiment by its name, with its system. Where
-// there is none it reports false.
+// kubeExperimentStatus shows an experiment by its name, with its system. It returns
+// false if there is no such experiment.
 func kubeExperimentStatus(ctx context.Context, streams cli.Streams, c *cluster.Cluster, name string, output *cli.Output) (shown bool, err error) {
 	x, err := detached.Find(ctx, c.Client, name)
 	if missing := (*detached.NotFoundError)(nil); errors.As(err, &missing) {
@@ -67,7 +66,7 @@ func printExperiments(streams cli.Streams, output *cli.Output, all []*detached.E
 	return output.Table(streams.Out, []string{"NAMESPACE", "EXPERIMENT", "SYSTEM", "PHASE", "TOOK", "AGE"}, rows)
 }
 
-// took is how long an experiment has run.
+// took returns how long an experiment has run.
 func took(x *detached.Experiment) string {
 	switch {
 	case x.Started.IsZero():

@@ -17,7 +17,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// offline is the address of no cluster, for what is only planned.
+// offline returns the configuration of a cluster that does not exist, for plans,
+// which send no request.
 func offline() *rest.Config { return &rest.Config{Host: "http://127.0.0.1:0"} }
 
 // printKubeStatus prints the services of a system on a cluster.
@@ -61,7 +62,7 @@ func printKubeStatus(streams cli.Streams, output *cli.Output, status *cluster.St
 	return nil
 }
 
-// kubeKind shows what a service on a cluster is made of.
+// kubeKind returns the cell KIND of a service on a cluster.
 func kubeKind(s *cluster.ServiceStatus) string {
 	switch {
 	case s.URL != "":
@@ -86,7 +87,7 @@ func countReady(replicas []runner.Replica) (ready, restarts int) {
 	return ready, restarts
 }
 
-// kubeStatus shows one system on a cluster, or all there are.
+// kubeStatus shows one system on a cluster, or all systems.
 func kubeStatus(ctx context.Context, streams cli.Streams, at *target.Target, args []string, output *cli.Output) error {
 	c, err := at.Cluster(ctx, streams)
 	if err != nil {
@@ -196,8 +197,8 @@ func kubeRows(ctx context.Context, c *cluster.Cluster) ([]kubeRow, error) {
 	return rows, nil
 }
 
-// onKubernetes takes systems on a cluster down. With --all, they are every system in
-// the namespaces that the flags mean.
+// onKubernetes takes systems on a cluster down; with --all, every system in the
+// namespaces that the flags mean.
 func (o *downOptions) onKubernetes(ctx context.Context, names []string) error {
 	c, err := o.target.Cluster(ctx, o.streams)
 	if err != nil {
@@ -228,7 +229,7 @@ func (o *downOptions) onKubernetes(ctx context.Context, names []string) error {
 	return cli.Cause(ctx, failed)
 }
 
-// endOnCluster takes down the system of a name, and the experiments that have the
+// endOnCluster takes down the system of a name, and the experiments that have that
 // name or run on that system.
 func (o *downOptions) endOnCluster(ctx context.Context, c *cluster.Cluster, name string) error {
 	experiments, err := detached.ListOn(ctx, c.Client, name)

@@ -20,11 +20,11 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/preview"
 )
 
-// placeholder stands for the image in a plan that names none. It is no
-// reference, so that nobody takes it for one that can be pulled.
+// placeholder stands for the image in a plan if the flags name none. It is not a
+// valid reference, so that no user takes it for one that can be pulled.
 const placeholder = "microsim.dev/agent:NAME-ONE-WITH---image"
 
-// onKubernetes brings the system up on a cluster, where it stays until `down`.
+// onKubernetes starts the system on a cluster, where it stays until `down`.
 func (o *upOptions) onKubernetes(ctx context.Context, system *topology.System) error {
 	force := func(c *kubeapi.Config) { c.ForceConflicts, c.PodMonitor = o.force, o.podMonitor }
 	if o.dryRun == "client" {
@@ -46,7 +46,7 @@ func (o *upOptions) onKubernetes(ctx context.Context, system *topology.System) e
 	}
 	cleaned := cli.RecoverWith(ctx, o.target.Command("down", system.Name))
 	deployment, err := c.Up(ctx, system, o.seed)
-	cleaned() // from here on it stays by intention, or what could not be removed is named
+	cleaned() // from here on the system stays on purpose, or the error names what could not be removed
 	if err != nil {
 		return cli.Cause(ctx, err)
 	}
@@ -99,14 +99,14 @@ func (o *upOptions) plan(ctx context.Context, system *topology.System) error {
 	return nil
 }
 
-// runtimeImageToExpect is the image of a runtime in a plan.
+// runtimeImageToExpect returns the image of a runtime for a plan.
 func (o *upOptions) runtimeImageToExpect(_ context.Context, name topology.RuntimeName) (manifest.RuntimeImage, error) {
 	k := o.target.Kube
 	switch {
 	case k.Push != "" || k.Image != "" && o.target.On != "kind":
 		return k.RuntimeImageToExpect(name)
 	case o.target.On != "kind":
-		return manifest.RuntimeImage{}, nil // the plan says that none is known
+		return manifest.RuntimeImage{}, nil // the plan says that no image is known
 	}
 	img, err := kube.RuntimeImage(name, runtime.GOARCH) //nolint:contextcheck // nothing is started of what is found
 	if err != nil {
@@ -115,7 +115,7 @@ func (o *upOptions) runtimeImageToExpect(_ context.Context, name topology.Runtim
 	return manifest.RuntimeImage{Reference: img.Tag.String()}, nil
 }
 
-// storeImageToExpect is the image of microsim-store in a plan.
+// storeImageToExpect returns the image of microsim-store for a plan.
 func (o *upOptions) storeImageToExpect(context.Context) (string, corev1.PullPolicy, error) {
 	k := o.target.Kube
 	if k.Image != "" || k.Push != "" {
@@ -133,8 +133,8 @@ func (o *upOptions) storeImageToExpect(context.Context) (string, corev1.PullPoli
 	return kube.BesideAgent(placeholder, "store"), "", nil
 }
 
-// printObjects prints objects as kubectl does: as documents that it takes as
-// they are, or their names.
+// printObjects prints objects as kubectl does: as documents for `kubectl apply`, or
+// only their names.
 func printObjects(streams cli.Streams, output *cli.Output, objects []*unstructured.Unstructured, mode string) error {
 	if output.Machine() && !output.Names() && output.Format != "yaml" {
 		return output.Object(streams.Out, cli.AsList(objects))

@@ -16,9 +16,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 )
 
-// removeLogs removes the log of a system that is gone, and those that an
-// `up --detach` was writing when it was killed. Names of systems have no dots, so
-// no log of another is met.
+// removeLogs removes the log of a system that is gone, and the logs of an `up
+// --detach` that was killed while it wrote them. It cannot match the log of another
+// system, because names of systems have no dots.
 func removeLogs(dir, system string) error {
 	begun, err := filepath.Glob(filepath.Join(dir, system+".log-*"))
 	for _, path := range append(begun, local.LogPath(dir, system)) {
@@ -58,7 +58,7 @@ func (o *logsOptions) onMachine(ctx context.Context, services []string) error {
 	return o.followFile(ctx, f, name, out)
 }
 
-// checkServices refuses names that the running system has no service of.
+// checkServices refuses names that are not services of the running system.
 func checkServices(ctx context.Context, name string, services []string) error {
 	if len(services) == 0 {
 		return nil
@@ -83,7 +83,7 @@ func checkServices(ctx context.Context, name string, services []string) error {
 	return nil
 }
 
-// localSystem is the running system that is meant.
+// localSystem returns the running system that the flags mean.
 func (o *logsOptions) localSystem() (*registry.System, error) {
 	systems, err := local.Systems()
 	if err != nil {
@@ -103,15 +103,15 @@ func (o *logsOptions) localSystem() (*registry.System, error) {
 	return nil, errors.New("reading logs: no system runs on this machine; 'kubectl microsim up -f FILE --on local --detach' starts one")
 }
 
-// followFile copies what is added to the log, until the context or the system
-// ends.
+// followFile copies lines as they are added to the log, until the context or the
+// system ends.
 func (o *logsOptions) followFile(ctx context.Context, f *os.File, name string, out io.Writer) error {
 	ticker := time.NewTicker(200 * time.Millisecond)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return nil // Ctrl-C is how it ends
+			return nil // Ctrl-C is the usual end
 		case <-ticker.C:
 		}
 		systems, err := local.Systems()

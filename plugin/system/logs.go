@@ -16,7 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/target"
 )
 
-// logsOptions are those of `logs`.
+// logsOptions holds the flags of `logs`.
 type logsOptions struct {
 	streams  cli.Streams
 	target   target.Target
@@ -103,13 +103,13 @@ func (o *logsOptions) onKubernetes(ctx context.Context, services []string) error
 	show := printLine(out, style.Color)
 	err = logs.Read(ctx, d.Instance, logs.Options{Services: services, Follow: o.follow, Previous: o.previous, Since: o.since.Std(), Tail: o.tail}, show)
 	if o.follow && ctx.Err() != nil {
-		return nil //nolint:nilerr // Ctrl-C is how it ends
+		return nil //nolint:nilerr // Ctrl-C is the usual end
 	}
 	return cli.Cause(ctx, err)
 }
 
-// printLine prints lines behind their service and replica. The colour of a
-// service is always the same.
+// printLine returns a function that prints a line after its service and replica. A
+// service has the same colour in every run.
 func printLine(w io.Writer, color bool) func(logs.Line) {
 	return func(l logs.Line) {
 		prefix := fmt.Sprintf("%s/%d", l.Service, l.Replica)

@@ -23,19 +23,20 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/outlet"
 )
 
-// sending is what `up` sends of a system on this machine to others while it is up.
+// sending sends traces, figures and logs of a system on this machine to other
+// programs while it is up.
 type sending struct {
 	otlp   outlet.Collector
 	fluent outlet.Receiver
 	share  unit.Share
-	// watch is that of the system that is up.
+	// watch is the watch of the running system.
 	watch atomic.Pointer[outlet.Watch]
 }
 
 const traceSampleFlag = "trace-sample"
 
-// sendingPatience bounds the sending of what is left when a system is taken down:
-// whoever took it down waits.
+// sendingPatience bounds the sending of the rest when a system is taken down,
+// because the user waits for that.
 const sendingPatience = 3 * time.Second
 
 func (s *sending) AddFlags(cmd *cobra.Command) {
@@ -43,18 +44,18 @@ func (s *sending) AddFlags(cmd *cobra.Command) {
 	s.otlp.AddFlags(cmd, "while the system is up on this machine")
 	s.fluent.AddFlags(cmd, "while the system is up on this machine")
 	cmd.Flags().Var(&s.share, traceSampleFlag, "share of the requests whose spans --otlp gets, such as 1% or 0.01; it gets those of requests that fail, too; 0 makes none")
-	// Requests come from other programs, which send no spans.
+	// Requests come from other programs, so no root spans are sent.
 	s.otlp.Rootless = true
 	s.otlp.Patience, s.fluent.Patience = sendingPatience, sendingPatience
 }
 
-// sendingFlags are the flags of sending.
+// sendingFlags returns the names of the flags of sending.
 func sendingFlags() []string {
 	return []string{outlet.OTLPFlag, outlet.FluentFlag, traceSampleFlag}
 }
 
-// Validate refuses what nothing can be sent to, and to send of systems that nobody
-// watches.
+// Validate refuses invalid receivers, and flags of sending where `up` does not
+// watch the system.
 func (s *sending) Validate(o *upOptions, flags *pflag.FlagSet) error {
 	onCluster := slices.Contains([]string{"", "kind", "cluster"}, o.target.On)
 	switch {
@@ -69,7 +70,7 @@ func (s *sending) Validate(o *upOptions, flags *pflag.FlagSet) error {
 	return errors.Join(s.otlp.Validate(flags), s.fluent.Validate(flags))
 }
 
-// args are the flags of the process that holds the system in the background.
+// args returns the flags for the process that holds the system in the background.
 func (s *sending) args() []string {
 	args := s.fluent.Args()
 	if s.otlp.Wanted() {
@@ -78,7 +79,7 @@ func (s *sending) args() []string {
 	return args
 }
 
-// begin begins to send what services log, which is shown on the screen as well.
+// begin begins to send the logs of services, which are also shown on the screen.
 func (s *sending) begin(o *upOptions, system string, screen io.Writer) {
 	if !s.otlp.Wanted() && !s.fluent.Wanted() {
 		return
@@ -100,7 +101,7 @@ func (s *sending) begin(o *upOptions, system string, screen io.Writer) {
 	}
 	o.local.Sent = func(status *control.Status) {
 		status.Fluent = s.fluent.Sums()
-		if s.watch.Load() != nil { // sums count from then on
+		if s.watch.Load() != nil { // from then on the sums count
 			status.OTLP = s.counted(s.otlp.Sums())
 		}
 	}
@@ -116,7 +117,7 @@ func (s *sending) follow(ctx context.Context, system outlet.System) error {
 	return err
 }
 
-// counted adds what was lost on its way from the services.
+// counted adds the spans that were lost on the way from the services.
 func (s *sending) counted(sums *result.OTLP) *result.OTLP {
 	if watch := s.watch.Load(); watch != nil {
 		watch.Count(sums)
@@ -124,8 +125,8 @@ func (s *sending) counted(sums *result.OTLP) *result.OTLP {
 	return sums
 }
 
-// end takes the system down with takeDown, after it was asked a last time, sends what
-// is left, and says what others have got.
+// end asks the system a last time, takes it down with takeDown, sends the rest, and
+// prints what the receivers have got.
 func (s *sending) end(ctx context.Context, talk io.Writer, takeDown func() error) error {
 	var err error
 	if watch := s.watch.Load(); watch != nil {

@@ -24,7 +24,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/store/daemon"
 )
 
-// NewStatus is `status`.
+// NewStatus returns the command `status`.
 func NewStatus(streams cli.Streams) *cobra.Command {
 	var (
 		at     = target.New()
@@ -110,7 +110,7 @@ func listSystems(ctx context.Context, streams cli.Streams, output *cli.Output) e
 	return output.Table(streams.Out, titles, rows)
 }
 
-// systemRows asks each system on this machine how it is.
+// systemRows asks each system on this machine for its status.
 func systemRows(ctx context.Context) ([]systemRow, error) {
 	entries, err := local.Systems()
 	if err != nil {
@@ -147,8 +147,8 @@ func readyOf(status *control.Status) string {
 	return fmt.Sprintf("%d/%d", ready, all)
 }
 
-// countReplicas counts the replicas of a service that are ready, all of them,
-// and how often they were started again.
+// countReplicas returns how many replicas of a service are ready, how many there
+// are, and how often they were restarted.
 func countReplicas(s *control.ServiceStatus) (ready, all, restarts int) {
 	for _, r := range s.Replicas {
 		if r.State == runner.Ready {
@@ -211,8 +211,8 @@ func printStatus(streams cli.Streams, output *cli.Output, status *control.Status
 	return nil
 }
 
-// serviceKind shows what a service is made of: a server at a URL, its runtime, the language and
-// framework that a Simulation gives it, or its kind, with the engine of a data store.
+// serviceKind returns the cell KIND of a service: url, its runtime, the language and framework
+// that a Simulation gives it, or its kind, with the engine of a data store.
 func serviceKind(s *control.ServiceStatus) string {
 	if s.URL != "" {
 		return "url"
@@ -229,7 +229,7 @@ func serviceKind(s *control.ServiceStatus) string {
 	return string(s.Kind)
 }
 
-// downOptions are those of `down`.
+// downOptions holds the flags of `down`.
 type downOptions struct {
 	streams        cli.Streams
 	target         target.Target
@@ -239,7 +239,7 @@ type downOptions struct {
 	ignoreNotFound bool
 }
 
-// NewDown is `down`.
+// NewDown returns the command `down`.
 func NewDown(streams cli.Streams) *cobra.Command {
 	o := &downOptions{streams: streams, target: target.New()}
 	cmd := &cobra.Command{
@@ -323,7 +323,7 @@ func (o *downOptions) end(ctx context.Context, dir, name string) error {
 	return nil
 }
 
-// deleted tells of an object that is gone.
+// deleted prints that an object is gone.
 func (o *downOptions) deleted(kind, name string) {
 	if o.output.Names() {
 		fmt.Fprintf(o.streams.Out, "%s/%s\n", kind, name)
@@ -332,7 +332,7 @@ func (o *downOptions) deleted(kind, name string) {
 	fmt.Fprintf(o.streams.Out, "%s/%s deleted\n", kind, name)
 }
 
-// systems lists the systems that the arguments and the files name, and with --all
+// systems lists the systems that the arguments and the files name or, with --all,
 // those that run on this machine.
 func (o *downOptions) systems(ctx context.Context, args []string) ([]string, error) {
 	names := append([]string(nil), args...)

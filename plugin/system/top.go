@@ -21,7 +21,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// topOptions are those of `top`.
+// topOptions holds the flags of `top`.
 type topOptions struct {
 	streams  cli.Streams
 	target   target.Target
@@ -79,18 +79,18 @@ func (o *topOptions) Validate(cmd *cobra.Command) error {
 	return nil
 }
 
-// A watched system is one whose replicas can be asked for their figures.
+// A watchedSystem is a system whose replicas `top` asks for their figures.
 type watchedSystem struct {
 	name     string
 	replicas func(context.Context) ([]runner.Replica, error)
-	// denied says why the user may not ask them, once that was tried.
+	// denied returns why the user may not ask them, after a try.
 	denied func() error
 	end    func() error
 }
 
 func nothing() error { return nil }
 
-// find returns the system that is meant.
+// find returns the system that the arguments and flags mean.
 func (o *topOptions) find(ctx context.Context, name string) (*watchedSystem, error) {
 	if !o.target.OnCluster() {
 		client, err := local.Find(name)
@@ -120,7 +120,7 @@ func (o *topOptions) run(ctx context.Context, args []string) (err error) {
 		return cli.Cause(ctx, err)
 	}
 	defer func() { err = errors.Join(err, system.end()) }()
-	t := &topTable{top: report.Top{System: system.name}, Changed: make(chan struct{}, 1)}
+	t := &topTable{top: report.Top{System: system.name}, changed: make(chan struct{}, 1)}
 	options := collect.Options{Interval: o.interval.Std()}
 	if o.watch {
 		scraper := collect.New(options)
@@ -133,7 +133,7 @@ func (o *topOptions) run(ctx context.Context, args []string) (err error) {
 		o.live(ctx, t)
 		return scraper.Stop()
 	}
-	options.Timeout = max(options.Interval, time.Second) // a short interval makes no service answer faster
+	options.Timeout = max(options.Interval, time.Second) // services do not answer faster for a shorter interval
 	samples, err := collect.Sample(ctx, options, system.replicas)
 	if err != nil {
 		return cli.Cause(ctx, err)
@@ -151,7 +151,7 @@ func (o *topOptions) run(ctx context.Context, args []string) (err error) {
 type topTable struct {
 	mu      sync.Mutex
 	top     report.Top
-	Changed chan struct{}
+	changed chan struct{}
 }
 
 func (t *topTable) add(s measure.Sample) {
@@ -159,7 +159,7 @@ func (t *topTable) add(s measure.Sample) {
 	t.top.Add(&s)
 	t.mu.Unlock()
 	select {
-	case t.Changed <- struct{}{}:
+	case t.changed <- struct{}{}:
 	default:
 	}
 }
@@ -188,26 +188,26 @@ func (o *topOptions) print(t *topTable) error {
 	return nil
 }
 
-// roundPause is how long the samples of one round may come apart.
+// roundPause is the longest time between two samples of one round.
 const roundPause = 30 * time.Millisecond
 
-// live shows the table again and again, until the context ends.
+// live repaints the table until the context ends.
 func (o *topOptions) live(ctx context.Context, t *topTable) {
 	screen := newScreen(o.streams)
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-t.Changed:
+		case <-t.changed:
 		}
-		// All services of a round are shown at once.
+		// Wait for the other samples of the round, to show all services at once.
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(roundPause):
 		}
 		select {
-		case <-t.Changed:
+		case <-t.changed:
 		default:
 		}
 		if screen == nil {
@@ -223,7 +223,7 @@ func (o *topOptions) live(ctx context.Context, t *topTable) {
 	}
 }
 
-// newScreen returns the terminal that stdout is, or nil.
+// newScreen returns a screen on stdout, or nil if stdout is not a terminal.
 func newScreen(streams cli.Streams) *report.Screen {
 	f, ok := cli.IsTerminal(streams.Out)
 	if !ok {

@@ -1,5 +1,5 @@
-// Package system is the commands about a running system: up, down, status, top, logs,
-// call, and those about sandboxes.
+// Package system has the commands about a running system: up, down, status, top,
+// logs, call, and those about sandboxes.
 package system
 
 import (
@@ -25,7 +25,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
 )
 
-// upOptions are those of `up`.
+// upOptions holds the flags of `up`.
 type upOptions struct {
 	streams cli.Streams
 	inputs  cli.Inputs
@@ -46,7 +46,7 @@ type upOptions struct {
 	podMonitor *bool
 }
 
-// NewUp is `up`.
+// NewUp returns the command `up`.
 func NewUp(streams cli.Streams) *cobra.Command {
 	o := &upOptions{streams: streams, target: target.New()}
 	cmd := &cobra.Command{
@@ -142,7 +142,8 @@ func (o *upOptions) Validate(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// settings are the flags that say how a system is started, and not what it is.
+// settings lists the flags that say how a system is started. They do not change its
+// description.
 func settings() []string {
 	return append(sendingFlags(), "seed", "isolation", "port-base", "verbose", "log-format", "detach", "ready-timeout", "image-pull-secret")
 }
@@ -165,7 +166,8 @@ func (o *upOptions) run(ctx context.Context, args []string) error {
 	return o.foreground(ctx, system)
 }
 
-// planLocal prints what would be started on this machine, or says why nothing would.
+// planLocal prints what `up` would start on this machine, or returns why it would
+// not.
 func (o *upOptions) planLocal(ctx context.Context, system *topology.System) error {
 	if o.output.Machine() {
 		if o.output.Names() {
@@ -185,7 +187,7 @@ func (o *upOptions) planLocal(ctx context.Context, system *topology.System) erro
 		}
 		return o.output.Object(o.streams.Out, v)
 	}
-	deployer, err := o.local.DeployerIn("", o.streams.Err) // nothing is kept of a dry run
+	deployer, err := o.local.DeployerIn("", o.streams.Err) // a dry run stores nothing
 	if err != nil {
 		return err
 	}
@@ -200,7 +202,7 @@ func (o *upOptions) planLocal(ctx context.Context, system *topology.System) erro
 	return nil
 }
 
-// system reads the one system that the files describe, which may be that of an
+// system returns the one system in the files, which may be the system of an
 // experiment.
 func (o *upOptions) system(ctx context.Context, args []string) (*topology.System, error) {
 	docs, err := o.inputs.Read(ctx, o.streams, args)
@@ -243,8 +245,8 @@ func (o *upOptions) system(ctx context.Context, args []string) (*topology.System
 	return system, nil
 }
 
-// change makes the running system what the file says. Services that are the same
-// go on undisturbed.
+// change changes the running system to the description of the file. Unchanged
+// services go on undisturbed.
 func (o *upOptions) change(ctx context.Context, system *topology.System) error {
 	client, err := local.Find(system.Name)
 	if err != nil {

@@ -14,15 +14,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
 )
 
-// completionPatience bounds how long a shell waits for words that a cluster
-// knows.
+// completionPatience bounds how long a shell waits for words that a cluster must be
+// asked for.
 const completionPatience = time.Second
 
 // A WordsFunc completes an argument or the value of a flag.
 type WordsFunc = func(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective)
 
-// Complete makes a wordsFunc of one that finds the words where the flags point.
-// Words that are not found in time are not offered.
+// Complete returns a WordsFunc that completes with the words that find returns
+// within completionPatience.
 func (t *Target) Complete(find func(ctx context.Context, streams cli.Streams) ([]string, error)) WordsFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		if t.Kube == nil && t.On == "" {
@@ -54,7 +54,7 @@ func (t *Target) CompleteSystems() WordsFunc {
 }
 
 // CompleteServices completes the names of the services of a system, or of all
-// where no system is named.
+// running systems if none is named.
 func (t *Target) CompleteServices(system *string) WordsFunc {
 	return t.Complete(func(ctx context.Context, streams cli.Streams) ([]string, error) {
 		systems, err := t.systems(ctx, streams)
@@ -70,7 +70,7 @@ func (t *Target) CompleteServices(system *string) WordsFunc {
 	})
 }
 
-// systems describes what runs where the flags point.
+// systems returns the running systems on the target.
 func (t *Target) systems(ctx context.Context, streams cli.Streams) ([]*topology.System, error) {
 	var systems []*topology.System
 	if t.OnCluster() {
@@ -89,7 +89,7 @@ func (t *Target) systems(ctx context.Context, streams cli.Streams) ([]*topology.
 		return nil, err
 	}
 	for _, e := range entries {
-		// One that does not answer still has its name.
+		// Offer the name of a system that does not answer, too.
 		system, err := control.NewClient(e.Record).System(ctx)
 		if err != nil {
 			system = &topology.System{Name: e.Name}

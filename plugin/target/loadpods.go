@@ -18,7 +18,7 @@ func AddLoadPods(cmd *cobra.Command, pods *int) {
 	cli.OnlyOn(cmd.Flags(), []string{"kind", "cluster"}, LoadPodsFlag)
 }
 
-// ValidateLoadPods refuses numbers of pods that are not possible.
+// ValidateLoadPods refuses a number of load pods that is out of range.
 func ValidateLoadPods(pods int) error {
 	if pods < 1 || pods > loadjob.MaxPods {
 		return fmt.Errorf("--%s %d is not possible: write 1 to %d", LoadPodsFlag, pods, loadjob.MaxPods)

@@ -1,5 +1,5 @@
-// Package target reads where a command acts: on this machine, in a kind sandbox or
-// on a cluster.
+// Package target has the flags that say where a command acts: on this machine, in a
+// kind sandbox, on a cluster or in virtual time.
 package target
 
 import (
@@ -20,15 +20,14 @@ import (
 type Target struct {
 	// On is local, kind or cluster; empty means cluster.
 	On string
-	// AllowVirtual says that the command plays whole experiments, and so can play
-	// them in virtual time.
+	// AllowVirtual allows --on virtual, for commands that play whole experiments.
 	AllowVirtual bool
 	// Kube has the flags of clusters.
 	Kube *kube.Flags
 	all  bool
 }
 
-// New returns a target whose flags may be added to a command.
+// New returns a target that is ready for AddFlags.
 func New() Target { return Target{Kube: &kube.Flags{}} }
 
 // AddFlags adds --on and the flags of clusters.
@@ -48,11 +47,11 @@ func (t *Target) AddAllNamespaces(cmd *cobra.Command) {
 	cli.OnlyOn(cmd.Flags(), []string{"kind", "cluster"}, "all-namespaces")
 }
 
-// AllNamespaces reports whether all namespaces are meant, whatever the context
-// says.
+// AllNamespaces reports whether -A is given: all namespaces are meant, whatever the
+// context says.
 func (t *Target) AllNamespaces() bool { return t.all }
 
-// Command is the command line for what runs where the flags point.
+// Command returns a command line of this program for the same target.
 func (t *Target) Command(words ...string) string {
 	words = append([]string{"kubectl", "microsim"}, append(words, "--on", t.On)...)
 	if t.OnCluster() {
@@ -61,7 +60,7 @@ func (t *Target) Command(words ...string) string {
 	return cli.CommandLine(words...)
 }
 
-// known are the targets that the command takes.
+// known returns the values that --on takes for the command.
 func (t *Target) known() []string {
 	if t.AllowVirtual {
 		return []string{"local", "kind", "cluster", "virtual"}
@@ -75,14 +74,15 @@ func (t *Target) OnCluster() bool { return t.On != "local" && !t.Virtual() }
 // Virtual reports whether the system runs in virtual time.
 func (t *Target) Virtual() bool { return t.On == "virtual" }
 
-// Cluster connects to the cluster that the flags mean, to look at what runs there
-// or to change it.
+// Cluster connects to the cluster that the flags mean, to look at running systems
+// or to change them.
 func (t *Target) Cluster(ctx context.Context, streams cli.Streams, more ...func(*kubeapi.Config)) (*cluster.Cluster, error) {
 	return t.Kube.Cluster(ctx, t.On, streams, false, append(more, t.everywhere, t.commands)...)
 }
 
-// ClusterForPods connects to the cluster that the flags mean, to make pods there:
-// it brings the agent's image, and makes the sandbox of --on kind if there is none.
+// ClusterForPods connects to the cluster that the flags mean, to create pods there.
+// It makes the agent's image available, and creates the sandbox of --on kind if
+// there is none.
 func (t *Target) ClusterForPods(ctx context.Context, streams cli.Streams, more ...func(*kubeapi.Config)) (*cluster.Cluster, error) {
 	return t.Kube.Cluster(ctx, t.On, streams, true, append(more, t.commands)...)
 }
@@ -116,8 +116,7 @@ func (t *Target) Validate(cmd *cobra.Command) error {
 	return cli.RefuseElsewhere(cmd.Flags(), t.On)
 }
 
-// ValidateFlags refuses flags of clusters that contradict each other, whichever target
-// is chosen later.
+// ValidateFlags refuses flags of clusters that contradict each other on every target.
 func (t *Target) ValidateFlags(cmd *cobra.Command) error {
 	for _, pair := range [][]string{{"namespace", "all-namespaces"}, {"image", "push"}} {
 		if both := cli.Given(cmd.Flags(), pair...); len(both) == 2 {

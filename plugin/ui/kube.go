@@ -142,8 +142,8 @@ func (w *worlds) describe(ctx context.Context, at webui.Place, c *cluster.Cluste
 }
 
 // watchKube samples a system through a proxy to its pods. If it acts on the system, pods
-// that come get the faults. What the pods do while the cluster does not say which there
-// are is not known, so nothing is told of them.
+// that come get the faults. While the cluster does not list the pods, it reports no
+// samples, because it does not know what the pods do.
 func watchKube(ctx context.Context, d *cluster.Deployment, acts bool, observe func(measure.Sample)) (func() error, error) {
 	end, err := d.Reach()
 	if err != nil {

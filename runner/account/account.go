@@ -1,6 +1,6 @@
-// Package account keeps the account of a run: it is told what happens and when,
-// and makes the Result of it. It reads no clock and starts nothing, so a run in
-// real time and one in virtual time have the same Result if they tell the same.
+// Package account turns what happens in a run into its Result. An executor tells an
+// Account what happens and when. The package reads no clock and starts no
+// goroutine, so real and virtual time give the same Result if they tell the same.
 package account
 
 import (
@@ -19,15 +19,15 @@ import (
 
 // An Origin says where a run takes place.
 type Origin struct {
-	// Target is local, kind, cluster or virtual.
+	// Target is the name of the target: local, kind, cluster or virtual.
 	Target string
-	// Versions are those of the program and of what it runs on, by name.
+	// Versions holds the versions of this program and of what it runs on, by name.
 	Versions    map[string]string
 	Environment result.Environment
 }
 
-// An Account is that of one run of an experiment. An executor tells it, in this
-// order:
+// An Account gathers what happens in one run of an experiment. An executor calls,
+// in this order:
 //
 //   - Start, when the deployment begins;
 //   - Begin, at the zero of elapsed times, when load and faults begin;
@@ -35,14 +35,14 @@ type Origin struct {
 //   - BeginTail and EndTail, if the system is watched after its load;
 //   - Finish, which returns the Result.
 //
-// In between, and at the same time if it likes, it tells Outcomes of clients,
-// Samples of services, Replicas that it looked at, changes of faults (see
-// Faults), and the end of each second (see Second). A run may be cut short by
-// Finish at any moment after Start.
+// In between, from several goroutines if it likes, it calls Outcome for each
+// request of a client, Sample for each sample of a service, Replicas, the methods
+// of Faults for changes of faults, and Second at the end of each second. It may
+// call Finish at any time after Start, which cuts the run short.
 type Account struct {
 	experiment experiment.Experiment
 	services   []string
-	// length is how long the load lasts at most.
+	// length is the longest that the load may last.
 	length   time.Duration
 	faults   *FaultLog
 	schedule *measure.Schedule
@@ -53,24 +53,28 @@ type Account struct {
 	idle     *idleness
 	outages  *outages
 
-	// mu guards what is below.
+	// mu guards the fields below.
 	mu     sync.Mutex
 	result *result.Result
-	// zero is that of elapsed times; the zero time before the load begins.
+	// zero is when load and faults began, from which elapsed times count; the zero
+	// time until then.
 	zero time.Time
-	// phase is that of the last NextPhase; -1 before the first.
+	// phase is the index that NextPhase returned last; -1 before the first.
 	phase int
-	// alerts are what a Prometheus saw.
+	// alerts is what a Prometheus saw; nil if none watched.
 	alerts *result.Alerts
-	// before and after are what processes had taken at both ends of the load.
+	// before and after are what the processes of replicas had used at the start and
+	// at the end of the load.
 	before, after []measure.Process
-	// last is when the last second ended, and earlier what was counted until then.
+	// last is when the last call of Second was, and earlier what had been counted
+	// by then.
 	last    time.Duration
 	earlier measure.Tally
 }
 
-// New opens the account of an experiment, which is valid and has the defaults of
-// its load.
+// New returns the account of a run that has not started. The experiment must be
+// valid and its load must have its defaults. An error says why the faults cannot be
+// planned.
 func New(e experiment.Experiment, o Origin) (*Account, error) {
 	plan, err := PlanFaults(&e)
 	if err != nil {
@@ -93,7 +97,8 @@ func New(e experiment.Experiment, o Origin) (*Account, error) {
 	}, nil
 }
 
-// engines are those of the data stores of a system; nil if there are none.
+// engines returns the engines of a system's data stores, by name; nil if it has
+// none.
 func engines(system *topology.System) map[string]topology.Engine {
 	var byName map[string]topology.Engine
 	for _, name := range system.Stores() {
@@ -105,8 +110,8 @@ func engines(system *topology.System) map[string]topology.Engine {
 	return byName
 }
 
-// runtimes are those of the services that another program than the agent serves; nil
-// if there are none.
+// runtimes returns, by service, the programs other than the agent that serve a
+// system's services; nil if there are none.
 func runtimes(system *topology.System) map[string]topology.RuntimeName {
 	var byName map[string]topology.RuntimeName
 	for i := range system.Services {
@@ -120,8 +125,8 @@ func runtimes(system *topology.System) map[string]topology.RuntimeName {
 	return byName
 }
 
-// PlanFaults plans when the faults of an experiment come and go, with their ids. Those that
-// would begin after the load and its tail are absent.
+// PlanFaults plans when the faults of an experiment come and go, with their ids. It leaves
+// out faults that would begin after the load and its tail.
 func PlanFaults(e *experiment.Experiment) (*timeline.Plan, error) {
 	length, _ := experiment.Length(e.Load)
 	plan, err := timeline.New(e.Faults, timeline.Options{Length: length + e.Tail.Std(), Seed: e.Seed, Name: numberedID})
@@ -131,8 +136,8 @@ func PlanFaults(e *experiment.Experiment) (*timeline.Plan, error) {
 	return plan, nil
 }
 
-// numberedID names a fault of a run by its type, its place in the file and its
-// round.
+// numberedID is the id of a fault in a run: its type, its place in the file and, if
+// it picks victims, its round.
 func numberedID(w *timeline.Window) string {
 	id := fmt.Sprintf("%s-%d", w.Fault.Type, w.Index+1)
 	if w.Victim != "" {
@@ -141,14 +146,14 @@ func numberedID(w *timeline.Window) string {
 	return id
 }
 
-// Faults is the log of the faults, which an executor tells of their changes. Its
-// plan says when each change is to be made.
+// Faults returns the log of the faults, to which an executor writes each change.
+// Its plan says when to make each change.
 func (a *Account) Faults() *FaultLog { return a.faults }
 
-// Length is how long the load lasts at most.
+// Length returns the longest that the load may last.
 func (a *Account) Length() time.Duration { return a.length }
 
-// Start says when the deployment began.
+// Start notes when the deployment began.
 func (a *Account) Start(at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -164,23 +169,24 @@ func (a *Account) Begin(at time.Time) {
 	a.result.LoadStarted = at.UTC()
 }
 
-// elapsed is how long after the zero a moment is; false before the load began.
+// elapsed returns how long after the zero a moment is; false if the load has not
+// begun.
 func (a *Account) elapsed(at time.Time) (time.Duration, bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return at.Sub(a.zero), !a.zero.IsZero()
 }
 
-// Outcome counts what became of a request of the load. Many goroutines may call
-// it at the same time.
+// Outcome counts a request of the load that has ended. Many goroutines may call it
+// at once.
 func (a *Account) Outcome(o measure.Outcome) {
 	a.clients.Observe(o)
 	a.windows.ObserveClient(o)
 }
 
-// Sample counts what a service did. It returns the moment of the sample, in
-// elapsed time, and the index of the phase of the load that it belongs to; false
-// before the load began, of which nothing is asked.
+// Sample counts what a service did. It returns the elapsed time of the sample and
+// the index of the load's phase to which the sample belongs. If the load has not
+// begun, it ignores the sample and returns false.
 func (a *Account) Sample(sample *measure.Sample) (at time.Duration, phase int, counts bool) {
 	at, loading := a.elapsed(sample.At)
 	if !loading {
@@ -194,21 +200,21 @@ func (a *Account) Sample(sample *measure.Sample) (at time.Duration, phase int, c
 	return at, a.schedule.Phase(middle), true
 }
 
-// Replicas notes the states of all replicas at a moment, and returns which went
-// down or came back since the last look.
+// Replicas notes the states of all replicas at a moment, and returns the outages
+// that began or ended since the last call.
 func (a *Account) Replicas(at time.Time, replicas []Replica) []Outage {
 	return a.outages.look(at, replicas)
 }
 
-// A Phase is the beginning of a phase of the load.
+// A Phase says that a phase of the load has begun, at which elapsed time.
 type Phase struct {
 	At    time.Duration
 	Index int
 	Name  string
 }
 
-// NextPhase returns the phase of a moment if it was not returned before. The
-// seconds that end after it count as seconds of that phase.
+// NextPhase returns the phase to which a moment belongs, or false if it has
+// returned that phase before. Later calls of Second count for that phase.
 func (a *Account) NextPhase(at time.Time) (p Phase, begun bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -221,9 +227,9 @@ func (a *Account) NextPhase(at time.Time) (p Phase, begun bool) {
 	return Phase{At: now, Index: i, Name: a.experiment.Load.Phases[i].Name}, true
 }
 
-// Second ends a second of the clients, or what there is of one, and returns what
-// came back to them in it. It also returns the first condition of abortOn that
-// holds, if one does; an executor that obeys ends the load and calls Abort.
+// Second ends a second of the clients, which may be shorter, and returns the
+// requests that ended in it. It also returns the first condition of abortOn that
+// holds, or nil; an executor that obeys it ends the load and calls Abort.
 func (a *Account) Second(at time.Time) (result.ClientSecond, *result.Abort) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -242,30 +248,31 @@ func (a *Account) Abort(abort *result.Abort) {
 	a.result.Aborted = abort
 }
 
-// Alerts notes what a Prometheus saw of the run; nil if none watched it.
+// Alerts notes what a Prometheus saw of the run; nil means that none watched it.
 func (a *Account) Alerts(seen *result.Alerts) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.alerts = seen
 }
 
-// EndLoad notes the report of the load, which may be nil if there is none.
+// EndLoad notes the report of the load; nil means that there is none.
 func (a *Account) EndLoad(report *result.LoadReport) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.result.Load = report
 }
 
-// Processes notes what the processes of replicas had taken before the load began, and
-// when it had ended.
+// Processes notes what the processes of replicas had used before the load began, and
+// after it had ended.
 func (a *Account) Processes(before, after []measure.Process) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.before, a.after = before, after
 }
 
-// BeginTail says that the system is watched after its load. It returns when the
-// watching ends if the system is not Idle before.
+// BeginTail notes that the load has ended and the system is watched on. It returns
+// until when to watch at most: an executor ends the watching earlier if Idle
+// reports true.
 func (a *Account) BeginTail() (until time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -277,11 +284,11 @@ func (a *Account) BeginTail() (until time.Time) {
 	return end.Add(a.experiment.Tail.Std())
 }
 
-// Idle reports whether the samples since the end of the load have found the
-// system idle.
+// Idle reports whether, since the end of the load, samples have shown that the
+// system is idle.
 func (a *Account) Idle() bool { return a.idle.found() }
 
-// EndTail ends the watching.
+// EndTail notes when the watching ended.
 func (a *Account) EndTail(at time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -289,9 +296,8 @@ func (a *Account) EndTail(at time.Time) {
 	a.result.Tail = &tail
 }
 
-// Finish closes the account and returns the Result. The error says why the run
-// ended before its end; nil if it did not. After Finish, the account changes no
-// more.
+// Finish closes the account and returns the Result. err says why the run was cut
+// short; nil means that it was not. Do not call other methods after Finish.
 func (a *Account) Finish(at time.Time, err error) *result.Result {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -313,7 +319,7 @@ func (a *Account) Finish(at time.Time, err error) *result.Result {
 	return r
 }
 
-// measure makes the figures of the Result. The caller holds mu.
+// measure computes the figures of the Result. The caller holds mu.
 func (a *Account) measure() {
 	r, end := a.result, a.loadLength()
 	cut := &measure.Segmenter{
@@ -330,9 +336,9 @@ func (a *Account) measure() {
 	r.Windows = a.windows.List(a.services, until)
 }
 
-// loadLength is when the last request may have been sent, in elapsed time: as
-// planned, unless the load was cut short or ended by a count. The wait for the
-// last answers is not a part of the load. The caller holds mu.
+// loadLength is the elapsed time until which requests were sent: the planned
+// length, unless the load was cut short or ended by a count. The wait for the last
+// answers does not belong to the load. The caller holds mu.
 func (a *Account) loadLength() time.Duration {
 	report := a.result.Load
 	if report == nil {

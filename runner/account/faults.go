@@ -15,19 +15,20 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// A FaultLog keeps the ground truth of a timeline of faults: when each was
-// planned, asked for, and effective. It is told by the index of a window in the
-// plan, by several goroutines at the same time if need be. The records it
-// returns are copies, which nobody changes.
+// A FaultLog keeps the ground truth of a timeline of faults: when each was planned,
+// asked for, and effective. Its methods name a fault by the index of its window in
+// the plan, and return a copy of its record. Several goroutines may call them at
+// once.
 type FaultLog struct {
 	plan *timeline.Plan
-	// schedule is told which part of the run is without faults; nil for none.
+	// schedule is told in which part of the run faults act; it may be nil.
 	schedule *measure.Schedule
 
 	mu      sync.Mutex
 	zero    time.Time
 	records []result.FaultRecord
-	// since is what Injection.ActsSince said first of each window.
+	// since holds, for each window, the last Injection.ActsSince of each place, to
+	// notice gaps.
 	since []map[string]time.Time
 }
 
@@ -54,10 +55,10 @@ func newFaultRecord(w *timeline.Window) result.FaultRecord {
 	return rec
 }
 
-// Plan is the timeline that the log is of.
+// Plan returns the timeline of the log.
 func (l *FaultLog) Plan() *timeline.Plan { return l.plan }
 
-// Begin sets the zero of the timeline.
+// Begin sets the zero of the timeline, from which the times of records count.
 func (l *FaultLog) Begin(zero time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -69,13 +70,14 @@ func (l *FaultLog) Asked(i int, at time.Time) result.FaultRecord {
 	return l.update(i, func(rec *result.FaultRecord) { rec.OrderedAt, rec.AskedFrom = at.UTC(), l.sinceZero(at) })
 }
 
-// Applied notes that a window is known to act.
+// Applied notes that the fault of a window is known to act.
 func (l *FaultLog) Applied(i int, at time.Time) result.FaultRecord {
 	return l.update(i, func(rec *result.FaultRecord) { rec.AppliedAt, rec.From = at.UTC(), l.sinceZero(at) })
 }
 
-// ClearAsked notes that a window is about to be cleared. If that is tried again,
-// the first time counts: from there on nobody knows how much of the fault acts.
+// ClearAsked notes that a window is about to be cleared. Of several attempts the
+// first counts, because from then on it is not known how much of the fault still
+// acts.
 func (l *FaultLog) ClearAsked(i int, at time.Time) result.FaultRecord {
 	return l.update(i, func(rec *result.FaultRecord) {
 		if rec.Applied() && rec.ClearOrderedAt.IsZero() {
@@ -84,8 +86,8 @@ func (l *FaultLog) ClearAsked(i int, at time.Time) result.FaultRecord {
 	})
 }
 
-// Cleared notes that a window is known to be gone. One that was never applied
-// has no end.
+// Cleared notes that the fault of a window is known to be gone. A fault that was
+// never applied gets no end.
 func (l *FaultLog) Cleared(i int, at time.Time) result.FaultRecord {
 	return l.update(i, func(rec *result.FaultRecord) {
 		if rec.Applied() {
@@ -94,13 +96,13 @@ func (l *FaultLog) Cleared(i int, at time.Time) result.FaultRecord {
 	})
 }
 
-// Failed notes why a change of a window was not possible.
+// Failed notes why a fault could not be applied or cleared.
 func (l *FaultLog) Failed(i int, err error) result.FaultRecord {
 	return l.update(i, func(rec *result.FaultRecord) { rec.Error = err.Error() })
 }
 
-// Acting notes, from a list of what acts now, on what a window acts and how
-// often it has.
+// Acting notes, from a list of the faults that act now, on which replicas a
+// window's fault acts and how often it has acted.
 func (l *FaultLog) Acting(i int, active []control.Injection) result.FaultRecord {
 	return l.update(i, func(rec *result.FaultRecord) {
 		for _, injection := range active {
@@ -118,7 +120,7 @@ func (l *FaultLog) Acting(i int, active []control.Injection) result.FaultRecord 
 	})
 }
 
-// gaps says where a fault did not act between the last news of it and these.
+// gaps lists the places where a fault did not act all the time since the last call.
 func (l *FaultLog) gaps(i int, news *control.Injection) []string {
 	gaps := slices.Clone(news.Errors)
 	for _, where := range slices.Sorted(maps.Keys(news.ActsSince)) {
@@ -161,15 +163,15 @@ func (l *FaultLog) Records() []result.FaultRecord {
 	return records
 }
 
-// Record returns that of one window.
+// Record returns the record of one window.
 func (l *FaultLog) Record(i int) result.FaultRecord {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return copyOf(&l.records[i])
 }
 
-// span is the part of the run in which faults act, as far as it is known. The
-// caller holds mu.
+// span returns the part of the run in which faults act, as far as it is known yet.
+// The caller holds mu.
 func (l *FaultLog) span() measure.FaultSpan {
 	s := measure.FaultSpan{Asked: measure.Never, From: measure.Never}
 	acting, open := false, false
@@ -200,9 +202,9 @@ func (l *FaultLog) span() measure.FaultSpan {
 
 func elapsed(seconds float64) time.Duration { return time.Duration(math.Round(seconds * 1e9)) }
 
-// effectiveFrom is when a fault began to do harm, in seconds. A kill or restart
-// has done all of it when it is known to have acted, so its beginning is when it
-// was asked for.
+// effectiveFrom is when a fault began to do harm, in seconds. A kill or restart has
+// done all its harm by the time it is known to have acted, so its harm begins when
+// it is asked for.
 func effectiveFrom(rec *result.FaultRecord) float64 {
 	if timeline.ActsOnce(&rec.Fault) {
 		return rec.AskedFrom
@@ -210,8 +212,8 @@ func effectiveFrom(rec *result.FaultRecord) float64 {
 	return rec.From
 }
 
-// culprit is the last fault on the process that was asked for on a replica
-// before a moment.
+// culprit returns the fault to blame for an outage: the last one on the replica's
+// process that was asked for before a moment. ok is false if there is none.
 func (l *FaultLog) culprit(replica *Replica, before time.Time) (rec result.FaultRecord, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

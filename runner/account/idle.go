@@ -9,24 +9,27 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// idleness finds out, from samples, when no service has anything left to do.
+// idleness finds out from samples when no service has work left.
 type idleness struct {
-	// services are to be heard of in each round of samples.
+	// services is how many services have replicas, so that each round has a sample
+	// of them.
 	services int
 
 	mu sync.Mutex
-	// quiet are the services that were idle in the round of this time.
+	// round is the time of the current round of samples, and quiet how many
+	// services are idle in it.
 	round time.Time
 	quiet int
-	// since is when the first of the last idle rounds was, rounds their number.
+	// rounds counts the last idle rounds in a row, and since is when the first of
+	// them was.
 	since  time.Time
 	rounds int
-	// from is the end of the load; rounds before it do not count.
+	// from is the end of the load; earlier rounds do not count.
 	from time.Time
 }
 
-// idleRounds is how many rounds of samples in a row have to find the system
-// idle: a request that has just left a queue is in none of the counts.
+// idleRounds is how many rounds in a row must find the system idle. One is not
+// enough, because no count includes a request that has just left a queue.
 const idleRounds = 2
 
 func newIdleness(e *experiment.Experiment) *idleness {
@@ -45,7 +48,7 @@ func (i *idleness) begin(from time.Time) {
 	i.from, i.rounds = from, 0
 }
 
-// observe takes a sample; those of one round have the same time.
+// observe takes a sample. Samples of one round have the same time.
 func (i *idleness) observe(sample *measure.Sample) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -71,14 +74,15 @@ func (i *idleness) observe(sample *measure.Sample) {
 	i.rounds++
 }
 
-// found reports whether the system was idle since the end of the load.
+// found reports whether enough rounds since the end of the load have found the
+// system idle.
 func (i *idleness) found() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.rounds >= idleRounds
 }
 
-// tail says how long the system was busy, if the watching ends now.
+// tail says how long the system was busy after the load, if the watching ends now.
 func (i *idleness) tail(now time.Time) result.Tail {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -11,27 +11,29 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
-// A Replica is the state of a replica at one look.
+// A Replica is the state of a replica at a moment.
 type Replica struct {
 	Service string
 	// Index counts from 1.
 	Index    int
 	Ready    bool
 	Restarts int
-	// Since is when it came into this state; the zero time if that is not known.
+	// Since is when it came into this state; the zero time means that this is not
+	// known.
 	Since time.Time
-	// Detected is when a health check or an observer of the system noticed that
-	// the replica is not ready; the zero time as long as none has.
+	// Detected is when a health check or an observer of the system noticed that the
+	// replica is not ready; the zero time while none has.
 	Detected time.Time
 }
 
-// An Outage says that a replica went down, or that it has come back.
+// An Outage says that a replica went down or, if Ended is set, that it has come
+// back.
 type Outage struct {
 	Ended    bool
 	Recovery result.Recovery
 }
 
-// outages follows the states of replicas.
+// outages finds the outages in the successive states of replicas.
 type outages struct {
 	faults *FaultLog
 
@@ -53,8 +55,8 @@ func (k replicaKey) compare(o replicaKey) int {
 	return cmp.Or(strings.Compare(k.service, o.service), cmp.Compare(k.index, o.index))
 }
 
-// A sighting is what a replica was like when last looked at; open is the index
-// of the outage it has not returned from, or -1.
+// A sighting is the state of a replica at the last look. open is the index of the
+// outage that has not ended, or -1.
 type sighting struct {
 	at      time.Time
 	replica Replica
@@ -67,7 +69,7 @@ func (o *outages) list() []result.Recovery {
 	return append([]result.Recovery{}, o.recoveries...)
 }
 
-// look compares the replicas with what they were at the last look.
+// look compares the replicas with their states at the last look.
 func (o *outages) look(now time.Time, replicas []Replica) (changes []Outage) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -82,8 +84,8 @@ func (o *outages) look(now time.Time, replicas []Replica) (changes []Outage) {
 	return changes
 }
 
-// missing are the replicas that were seen once and are not listed; those listed
-// have been seen, so mostly a count tells that there are none.
+// missing returns the replicas that were seen before and are not listed. All listed
+// ones have been seen, so equal counts mean that none is missing.
 func (o *outages) missing(replicas []Replica) []replicaKey {
 	if len(replicas) == len(o.seen) {
 		return nil
@@ -122,7 +124,8 @@ func (o *outages) compare(replica *Replica, now time.Time) (changes []Outage) {
 	return changes
 }
 
-// newOutage notes a replica that is down, or was down since it was looked at.
+// newOutage describes the outage of a replica that is down, or was down since the
+// last look.
 func (o *outages) newOutage(before *sighting, replica *Replica, now time.Time) result.Recovery {
 	outage := result.Recovery{Service: replica.Service, Replica: replica.Index}
 	down := now
@@ -135,20 +138,20 @@ func (o *outages) newOutage(before *sighting, replica *Replica, now time.Time) r
 	outage.DownAt = down.UTC()
 	detected := replica.Detected
 	if replica.Ready {
-		// It has been restarted since the last look, so somebody noticed; nothing
-		// before this look is known of that.
+		// The replica was restarted since the last look, so the outage was noticed.
+		// This look is the latest possible time of that.
 		detected = now
 	}
 	noteDetection(&outage, detected, now)
 	return outage
 }
 
-// quickOrder bounds how long a kill takes to be carried out, where nothing is in its way.
+// quickOrder bounds how long a kill takes if nothing hinders it.
 const quickOrder = 5 * time.Second
 
-// downBy is when a fault took a replica down. The order of a kill is closer than what others
-// tell, who notice it later and in whole seconds; but one that took long, since its cluster did
-// not answer, came later than it was ordered.
+// downBy is when a fault took a replica down. For a quick kill the time of its order is the
+// most exact, because a target notices the outage later and in whole seconds. If the kill took
+// long, because the cluster did not answer, the replica went down after the order.
 func downBy(rec *result.FaultRecord, replica *Replica, now time.Time) time.Time {
 	done := now
 	if rec.Applied() {
@@ -160,7 +163,7 @@ func downBy(rec *result.FaultRecord, replica *Replica, now time.Time) time.Time 
 	return within(replica.Since, rec.OrderedAt, done)
 }
 
-// noteDetection notes when an outage was noticed, once that is known.
+// noteDetection notes when an outage was noticed, as soon as that is known.
 func noteDetection(outage *result.Recovery, detected, now time.Time) {
 	if !outage.DetectedAt.IsZero() || detected.IsZero() {
 		return
@@ -169,15 +172,14 @@ func noteDetection(outage *result.Recovery, detected, now time.Time) {
 	outage.Detection = outage.DetectedAt.Sub(outage.DownAt).Seconds()
 }
 
-// blamed reports whether an outage of the replica is already put down to the
-// fault.
+// blamed reports whether the fault is already blamed for an outage of the replica.
 func (o *outages) blamed(id string, replica *Replica) bool {
 	return slices.ContainsFunc(o.recoveries, func(r result.Recovery) bool {
 		return r.Fault == id && r.Service == replica.Service && r.Replica == replica.Index
 	})
 }
 
-// within is t if it lies between two moments, or else the later of these.
+// within returns t if it lies between two moments, and the later moment otherwise.
 func within(t, from, to time.Time) time.Time {
 	if t.Before(from) || t.After(to) {
 		return to

@@ -10,14 +10,14 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// An AbortWatch holds what was seen in the last seconds.
+// An AbortWatch judges the conditions of abortOn over a window that ends now.
 type AbortWatch struct {
 	checks []experiment.Check
 	length time.Duration
-	// clients is used by one goroutine, services by two.
-	Clients  []clientsAt
+	// Judge alone uses clients. It and ObserveService use services.
+	clients  []clientsAt
 	mu       sync.Mutex
-	Services []serviceAt
+	services []serviceAt
 }
 
 type clientsAt struct {
@@ -31,7 +31,7 @@ type serviceAt struct {
 	cell    *serviceCell
 }
 
-// NewAbortWatch watches for conditions over a window, of which 0 means
+// NewAbortWatch returns a watch for conditions over a window of a length; 0 means
 // DefaultAbortWindow.
 func NewAbortWatch(checks []experiment.Check, length unit.Duration) *AbortWatch {
 	if length == 0 {
@@ -48,21 +48,22 @@ func (a *AbortWatch) ObserveService(middle time.Duration, sample *Sample) {
 	cell.Observe(sample)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.Services = append(a.Services, serviceAt{middle, sample.Service, cell})
+	a.services = append(a.services, serviceAt{middle, sample.Service, cell})
 }
 
-// Judge takes the clients' sums so far, and returns the first condition that
-// holds over the window, once it is full.
+// Judge takes the clients' tally so far, and returns the first condition that holds
+// over the window. It returns nil if none holds, or the run is still shorter than
+// the window.
 func (a *AbortWatch) Judge(now time.Duration, total Tally, order []string) *result.Abort {
 	if len(a.checks) == 0 {
 		return nil
 	}
-	a.Clients = append(a.Clients, clientsAt{now, total})
-	// Seconds are not kept to the millisecond.
+	a.clients = append(a.clients, clientsAt{now, total})
+	// Allow for ticks that come some milliseconds early or late.
 	from := now - a.length - 100*time.Millisecond
 	if from > 0 {
-		for a.Clients[0].at < from {
-			a.Clients = a.Clients[1:]
+		for a.clients[0].at < from {
+			a.clients = a.clients[1:]
 		}
 	} else if now < a.length-100*time.Millisecond {
 		return nil
@@ -71,7 +72,7 @@ func (a *AbortWatch) Judge(now time.Duration, total Tally, order []string) *resu
 	for _, check := range a.checks {
 		condition, err := experiment.ParseCheck(check.Expr)
 		if err != nil {
-			continue // Validate has refused it
+			continue // never happens: Validate refuses such a check
 		}
 		v, none := segment.Value(check, condition)
 		if none == "" && v.Holds(condition) {
@@ -83,22 +84,22 @@ func (a *AbortWatch) Judge(now time.Duration, total Tally, order []string) *resu
 	return nil
 }
 
-// segment is what was seen since a moment.
+// segment returns the figures of the time since a moment.
 func (a *AbortWatch) segment(now, from time.Duration, total Tally, order []string) result.Segment {
 	s := result.Segment{From: from.Seconds(), To: now.Seconds()}
 	delta, seconds := total, now.Seconds()
 	if from > 0 {
-		delta, seconds = total.Since(&a.Clients[0].total), (now - a.Clients[0].at).Seconds()
+		delta, seconds = total.Since(&a.clients[0].total), (now - a.clients[0].at).Seconds()
 	}
 	ended, good := delta.ended()
 	s.Clients = delta.stats(seconds, seconds, ended, good)
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for len(a.Services) > 0 && a.Services[0].at < from {
-		a.Services = a.Services[1:]
+	for len(a.services) > 0 && a.services[0].at < from {
+		a.services = a.services[1:]
 	}
 	merged := map[string]*serviceCell{}
-	for _, seen := range a.Services {
+	for _, seen := range a.services {
 		if merged[seen.service] == nil {
 			merged[seen.service] = &serviceCell{}
 		}

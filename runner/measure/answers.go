@@ -9,15 +9,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
-// Answers are those that the clients got, by when the requests were to start and
-// which of the mix they are, so that those of two runs can be compared. Its zero
-// value is empty; many goroutines may tell it at once.
+// Answers holds the answers that the clients got, by intended start and place in
+// the mix, to compare those of two runs. The zero value is empty. Many goroutines
+// may call Observe at once.
 type Answers struct {
 	mu  sync.Mutex
 	got map[sentAs][]answer
 }
 
-// sentAs tells requests apart but for those of one burst.
+// sentAs identifies a request. Only requests of one burst have it in common.
 type sentAs struct {
 	intended time.Duration
 	request  int
@@ -28,7 +28,7 @@ type answer struct {
 	degraded bool
 }
 
-// Observe takes in how a request ended.
+// Observe notes the answer of a request.
 func (a *Answers) Observe(o Outcome) {
 	if o.Status == 0 {
 		return
@@ -43,9 +43,10 @@ func (a *Answers) Observe(o Outcome) {
 	a.got[key] = append(a.got[key], answer{o.Status, o.Degraded && o.Class == outcome.OK})
 }
 
-// Alike counts the requests that have an answer in both runs, and those of them that
-// have the same. Of bursts that were not answered completely in both, nothing can be
-// said, so they are left out.
+// Alike returns how many requests have an answer in both runs, and for how many of
+// these the answer is the same. It leaves out bursts that are not answered
+// completely in both runs, because nothing tells which of their requests belong
+// together.
 func (a *Answers) Alike(other *Answers) (both, same int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

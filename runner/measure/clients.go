@@ -1,5 +1,5 @@
-// Package measure turns what is seen during a run into figures. Its aggregators
-// read no clock: they are told when each thing happened.
+// Package measure turns the requests, samples and faults of a run into figures. Its
+// aggregators read no clock: callers tell them when each thing happened.
 package measure
 
 import (
@@ -13,31 +13,31 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
-// Clients aggregates the outcomes of the load: by the intended start of each
-// request, and by its end. Observe is called by many goroutines, tens of
-// thousands of times a second, and takes no lock once a second has its cells.
+// Clients aggregates the outcomes of the load, by the intended start of each
+// request and by its end. Many goroutines call Observe, tens of thousands of times
+// a second, so it locks only to make the cells of a new second.
 type Clients struct {
 	clock *Schedule
 	total cell
-	// cells are of requests by phase and part of their start, ends of requests by
-	// slot and part of their end.
+	// cells count requests by the phase and part of their start, ends by the slot
+	// and part of their end.
 	cells []cell
 	ends  []ends
-	// seconds are by intended start, endSeconds by end.
+	// seconds count requests by intended start, endSeconds by end.
 	seconds    series[cell]
 	endSeconds series[ends]
-	// lastEnd is when the last request ended, in nanoseconds.
+	// lastEnd is when the last request ended, in nanoseconds since the zero.
 	lastEnd atomic.Int64
 }
 
-// A cell counts requests by outcome. Those of degraded are among the good ones.
+// A cell counts requests by outcome. Degraded requests count as ok, too.
 type cell struct {
 	outcomes [outcome.Count]atomic.Int64
 	degraded atomic.Int64
 	latency  stats.Recorder
 }
 
-// Ends count requests that ended: all of them, and those that ended well at
+// ends counts the requests that ended, and of those the ones that ended well at
 // every hop.
 type ends struct{ all, good atomic.Int64 }
 
@@ -62,7 +62,7 @@ func (c *Clients) Observe(o Outcome) {
 	c.endSeconds.at(int(end / time.Second)).count(o)
 }
 
-// raise sets v to a higher value; a lower one changes nothing.
+// raise sets v to a value if that is higher.
 func raise(v *atomic.Int64, to int64) {
 	for old := v.Load(); old < to && !v.CompareAndSwap(old, to); old = v.Load() {
 	}
@@ -85,14 +85,13 @@ func (e *ends) count(o Outcome) {
 	}
 }
 
-// A series has a value for each stretch of time of one length, from the start of
-// the load on.
+// A series has a value for each second from the start of the load.
 type series[T any] struct {
 	made atomic.Pointer[[]*T]
 	grow sync.Mutex
 }
 
-// list is what there is so far.
+// list returns the values made so far.
 func (s *series[T]) list() []*T {
 	if made := s.made.Load(); made != nil {
 		return *made
@@ -115,7 +114,7 @@ func (s *series[T]) at(i int) *T {
 	return made[i]
 }
 
-// classIndex is the place of a class in Classes; an unknown one counts as
+// classIndex is the index of a class in outcome.Classes. An unknown class counts as
 // malformed, so that no outcome is lost.
 func classIndex(class outcome.Class) int {
 	if i := outcome.Index(class); i >= 0 {
@@ -139,14 +138,14 @@ func (t *Tally) add(c *cell) {
 	t.latency.add(&c.latency)
 }
 
-// Sum is the tally of all outcomes so far.
+// Sum returns the tally of all outcomes so far.
 func (c *Clients) Sum() Tally {
 	var t Tally
 	t.add(&c.total)
 	return t
 }
 
-// Since returns what was counted after an earlier tally of the same cells.
+// Since returns what was counted since an earlier tally of the same cells.
 func (t *Tally) Since(earlier *Tally) Tally {
 	delta := Tally{outcomes: t.outcomes, degraded: t.degraded - earlier.degraded, latency: t.latency.since(&earlier.latency)}
 	for i := range delta.outcomes {
@@ -155,11 +154,11 @@ func (t *Tally) Since(earlier *Tally) Tally {
 	return delta
 }
 
-// Summary is the latencies' summary; nil where nothing was counted.
+// Summary returns the summary of the latencies, or nil if none was counted.
 func (t *Tally) Summary() *result.Latency { return t.latency.latency() }
 
-// Second is what was seen in a stretch whose requests were told of as they
-// ended.
+// Second returns the figures of a second in which the tally counted requests as
+// they ended. at is the end of the second, since the zero of elapsed times.
 func (t *Tally) Second(at time.Duration, seconds float64, phase int) result.ClientSecond {
 	s := result.ClientSecond{At: at, Seconds: seconds, Phase: phase, Outcomes: t.ByClass(), Degraded: t.degraded, Latency: t.Summary()}
 	s.Ended, s.Good = t.ended()
@@ -176,14 +175,15 @@ func (t *Tally) ByClass() map[outcome.Class]int64 {
 	return outcomes
 }
 
-// ended counts the requests that ended, and those that ended well at every hop.
+// ended returns how many requests ended, and how many ended well at every hop.
 func (t *Tally) ended() (all, good int64) {
 	outcomes := t.ByClass()
 	return result.CountEnded(outcomes), outcomes[outcome.OK] - t.degraded
 }
 
-// stats are the figures of requests that were to start in a stretch in which the
-// load was sent for some seconds, and of which others ended in its whole length.
+// stats returns the figures of a segment. The tally has the requests that were to
+// start in it; ended and good count those that ended in it. The load was sent for
+// some of its length; both are in seconds.
 func (t *Tally) stats(sending, length float64, ended, good int64) result.ClientStats {
 	s := result.ClientStats{Outcomes: t.ByClass(), Degraded: t.degraded, Latency: t.latency.latency(), Ended: ended}
 	s.Requests = result.CountRequests(s.Outcomes)
@@ -197,10 +197,10 @@ func (t *Tally) stats(sending, length float64, ended, good int64) result.ClientS
 	return s
 }
 
-// Timeline returns a row for each second, up to the end of the load and of its
-// last request: with the requests that were to start in it, and with those that
-// ended in it. Less than half a second at the end belongs to the row before: a
-// request that ends in the first millisecond of a second makes no rate.
+// Timeline returns a row for each second, until the load and its last request have
+// ended. A row has the requests that were to start in its second, and those that
+// ended in it. A last second that is less than half full is joined to the row
+// before, because a rate over some milliseconds means nothing.
 func (c *Clients) Timeline(end time.Duration) []result.ClientSecond {
 	n := max(len(c.seconds.list()), len(c.endSeconds.list()))
 	end = c.Until(end)
@@ -216,7 +216,7 @@ func (c *Clients) Timeline(end time.Duration) []result.ClientSecond {
 	return rows
 }
 
-// row sums the seconds from one to before another.
+// row sums the seconds of the range [from, to).
 func (c *Clients) row(from, to int, end time.Duration) result.ClientSecond {
 	starts, ended := c.seconds.list(), c.endSeconds.list()
 	begin := time.Duration(from) * time.Second
@@ -237,7 +237,7 @@ func (c *Clients) row(from, to int, end time.Duration) result.ClientSecond {
 	return row
 }
 
-// Until is the end of the load or of its last request, whichever is later.
+// Until returns the end of the load or of its last request, whichever is later.
 func (c *Clients) Until(end time.Duration) time.Duration {
 	return max(end, time.Duration(c.lastEnd.Load()))
 }

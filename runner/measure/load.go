@@ -11,25 +11,28 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
-// lateAfter is how late a start must be to be counted as late.
+// lateAfter is the delay of a start from which it counts as late.
 const lateAfter = time.Millisecond
 
-// Load counts the requests of a load for the report of its generator. It is told
-// when phases begin and end, and what became of each request. It is not for
+// Load counts the requests of a load for the report of its generator, which tells
+// it when phases begin and end, and the outcome of each request. It is not safe for
 // several goroutines at once.
 type Load struct {
 	phases   []*counts
 	requests []*counts
-	// failures are bounded by result.MaxFailures; further counts what found no room.
+	// failures has at most result.MaxFailures entries; further counts the failures
+	// of other kinds.
 	failures map[result.FailureKind]*result.Failure
 	further  int64
-	// ends are those of the phases that have begun, as far as is known, counted
-	// from the start of the load; lastEnd is that of the last request.
+	// ends are the ends of the phases that have begun, as far as they are known;
+	// lastEnd is the end of the last request. Both count from the start of the
+	// load.
 	ends    []time.Duration
 	lastEnd time.Duration
 }
 
-// NewLoad counts a load with so many phases and requests in its mix.
+// NewLoad returns the counts of a load with a number of phases, and of requests in
+// its mix.
 func NewLoad(phases, requests int) *Load {
 	l := &Load{phases: make([]*counts, phases), requests: make([]*counts, requests), failures: map[result.FailureKind]*result.Failure{}}
 	for _, list := range [][]*counts{l.phases, l.requests} {
@@ -40,8 +43,8 @@ func NewLoad(phases, requests int) *Load {
 	return l
 }
 
-// Begin says that the next phase begins, which ends after a duration at the
-// latest; 0 means that it is not known when.
+// Begin notes that the next phase begins. It lasts at most the duration; 0 means
+// that its end is not known.
 func (l *Load) Begin(at, duration time.Duration) {
 	end := time.Duration(math.MaxInt64)
 	if duration > 0 {
@@ -50,10 +53,10 @@ func (l *Load) Begin(at, duration time.Duration) {
 	l.ends = append(l.ends, end)
 }
 
-// End says when a phase has ended.
+// End notes when a phase has ended.
 func (l *Load) End(phase int, at time.Duration) { l.ends[phase] = at }
 
-// phaseAt is the phase in which something ended; after the load, the last.
+// phaseAt returns the phase of a moment. After the load it is the last phase.
 func (l *Load) phaseAt(at time.Duration) int {
 	for i, end := range l.ends {
 		if at < end {
@@ -63,8 +66,8 @@ func (l *Load) phaseAt(at time.Duration) int {
 	return max(len(l.ends)-1, 0)
 }
 
-// Add counts an outcome, and whether a request was sent. One without a class is an
-// arrival for which there was nothing to send.
+// Add counts an outcome; sent says whether a request was sent. An outcome without a
+// class is an arrival for which there was nothing to send.
 func (l *Load) Add(o *Outcome, sent bool) {
 	l.phases[o.Phase].add(o, sent)
 	l.requests[o.Request].add(o, sent)
@@ -76,11 +79,11 @@ func (l *Load) Add(o *Outcome, sent bool) {
 	}
 }
 
-// Knows reports whether there is an example of a kind of failure.
+// Knows reports whether a failure of this kind has been counted.
 func (l *Load) Knows(kind result.FailureKind) bool { return l.failures[kind] != nil }
 
-// Fail counts why a request did not end well. The example is kept if it is the
-// earliest of its kind.
+// Fail counts a request that did not end well, by the kind of its failure. It keeps
+// the earliest example of each kind.
 func (l *Load) Fail(kind result.FailureKind, example *result.Example) {
 	if known := l.failures[kind]; known != nil {
 		known.Add(1, example)
@@ -93,7 +96,7 @@ func (l *Load) Fail(kind result.FailureKind, example *result.Example) {
 	l.failures[kind] = &result.Failure{FailureKind: kind, Count: 1, Example: *example}
 }
 
-// details writes down why requests failed.
+// details returns why requests failed.
 func (l *Load) details() (d result.Details) {
 	for _, f := range l.failures {
 		d.Failures = append(d.Failures, *f)
@@ -103,11 +106,12 @@ func (l *Load) details() (d result.Details) {
 	return d
 }
 
-// counts are the statistics of one phase or one request of the mix.
+// counts holds the statistics of one phase or one request of the mix.
 type counts struct {
 	arrivals, sent, late, dropped, bytes int64
-	// degraded are among the good ones; ended are those that ended while the phase
-	// lasted, good those of them that ended well at every hop.
+	// degraded counts requests that ended well without a part; they count as ok,
+	// too. ended counts requests that ended while the phase lasted, and good those
+	// that ended well at every hop.
 	degraded, ended, good int64
 
 	outcomes map[outcome.Class]int64
@@ -138,11 +142,11 @@ func (c *counts) add(o *Outcome, sent bool) {
 	}
 	c.sent++
 	if o.Class != outcome.Cancelled {
-		c.latency.Record(o.Latency) // one cut off by the end of the load has none
+		c.latency.Record(o.Latency) // a request that the end of the load cut off has no latency
 	}
 }
 
-// ends counts a request that ended.
+// ends counts a request that ended while the phase lasted.
 func (c *counts) ends(o *Outcome) {
 	c.ended++
 	if o.Good() {
@@ -168,8 +172,8 @@ func (c *counts) merge(other *counts) {
 	c.latency.Merge(&other.latency)
 }
 
-// report returns the statistics of a stretch in which the load was sent for some
-// time, and which lasted until its last request had ended.
+// report returns the statistics. sending is how long requests were sent; length
+// lasts until the last of them had ended.
 func (c *counts) report(sending, length time.Duration) (result.LoadStats, error) {
 	s := result.LoadStats{
 		Arrivals: c.arrivals, Sent: c.sent, Late: c.late, Dropped: c.dropped, Degraded: c.degraded, Outcomes: c.outcomes, Bytes: c.bytes,
@@ -191,7 +195,8 @@ func (c *counts) report(sending, length time.Duration) (result.LoadStats, error)
 	return s, s.SetLatency(&latencies, least, most)
 }
 
-// Report sums up a load that has ended; spans are the lengths of the phases.
+// Report returns the report of a load that has ended; spans are the lengths of its
+// phases.
 func (l *Load) Report(profile *load.Profile, started time.Time, elapsed time.Duration, spans []time.Duration) (*result.LoadReport, error) {
 	report := &result.LoadReport{Started: started, Elapsed: elapsed, Details: l.details()}
 	total := NewLoad(1, 0).phases[0]
@@ -223,8 +228,8 @@ func (l *Load) Report(profile *load.Profile, started time.Time, elapsed time.Dur
 	return report, err
 }
 
-// sending is how long the load was sent: as planned, or where it ended by a count
-// or early, until its last answer.
+// sending is how long the load was sent: the planned length or, if the load ended
+// by a count or early, the time until its last answer.
 func (l *Load) sending(profile *load.Profile, elapsed time.Duration) (sum time.Duration) {
 	for i := range profile.Phases {
 		p := &profile.Phases[i]

@@ -7,25 +7,27 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// A Process is what the processes of one replica have taken, one after another.
+// A Process is what the processes of one replica have used, all that ran one after
+// another.
 type Process struct {
 	Service string
 	// Replica counts from 1.
 	Replica int
 	// Ended counts the processes that have ended.
 	Ended int
-	// CPU is the processor time of all of them, Resident the memory that the running
-	// one holds, and Peak the most that it has held since its start, in bytes; nil if
+	// CPU is the processor time of all of them. Resident is the memory that the
+	// running one holds now, and Peak the most it has held, in bytes. They are nil if
 	// not known.
 	CPU            *time.Duration
 	Resident, Peak *int64
-	// Address is how long the first took from its start until it told its address,
-	// Healthy until it answered that it is ready; 0 if not known.
+	// Address is how long the first took from its start until it printed its
+	// address, and Healthy until it answered that it is ready; 0 if not known.
 	Address, Healthy time.Duration
 }
 
-// Processes says what the processes of each service took between two readings, in
-// the order of the system's file. stats are what the services counted meanwhile.
+// Processes returns what the processes of each service used between two readings,
+// in the order of the system's file. stats is what the services counted in that
+// time.
 func Processes(system *topology.System, before, after []Process, stats []result.ServiceStats) (all []result.ProcessStats) {
 	for i := range system.Services {
 		s := &system.Services[i]
@@ -53,7 +55,8 @@ func Processes(system *topology.System, before, after []Process, stats []result.
 func processStats(before, after []*Process) result.ProcessStats {
 	p := result.ProcessStats{Replicas: len(after), CPUSeconds: cpuBetween(before, after)}
 	for i, now := range after {
-		// Of a process that has ended since, nobody knows the most that it held.
+		// The peak memory of a process that has ended since the first reading is
+		// not known.
 		if i < len(before) && before[i].Ended == now.Ended {
 			p.PeakMemoryBytes = most(p.PeakMemoryBytes, now.Peak)
 		}
@@ -64,8 +67,8 @@ func processStats(before, after []*Process) result.ProcessStats {
 	return p
 }
 
-// cpuBetween is the processor time of all replicas between two readings; nil unless
-// both know it of each.
+// cpuBetween returns the processor time of all replicas between two readings, or
+// nil if one of them is not known.
 func cpuBetween(before, after []*Process) *float64 {
 	if len(before) != len(after) {
 		return nil

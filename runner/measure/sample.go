@@ -19,40 +19,42 @@ type Outcome struct {
 	// Latency is counted from the intended start.
 	Latency time.Duration
 	Class   outcome.Class
-	// Status is the HTTP status, or 0 where none came.
+	// Status is the HTTP status, or 0 if there was no answer.
 	Status int
 	Bytes  int64
-	// Degraded says that the answer is a good one in which something took the
-	// place of a part, at any hop.
+	// Degraded says that the answer is good, but that at some hop something took
+	// the place of a part.
 	Degraded bool
 }
 
 // End is when the request ended.
 func (o *Outcome) End() time.Duration { return o.Intended + o.Latency }
 
-// Ended reports whether the request was sent and came to an end of its own: it
-// was not dropped, nor cut off by the end of the run.
+// Ended reports whether the request was sent and ended by itself: it was neither
+// dropped nor cut off by the end of the run.
 func (o *Outcome) Ended() bool { return result.Ended(o.Class) }
 
 // Good reports whether the request ended well at every hop.
 func (o *Outcome) Good() bool { return o.Class == outcome.OK && !o.Degraded }
 
-// A Sample is what one service did since the last sample, all replicas taken
-// together.
+// A Sample is what all replicas of one service did since the last sample.
 type Sample struct {
 	At time.Time `json:"at"`
-	// Elapsed is the time since the round of samples before. Counted is the time
-	// in which the counts came about, which is longer where the service did not
-	// answer the round before, and 0 where it has not answered now.
+	// Elapsed is the time since the last round of samples. Counted is the time that
+	// the counts cover: longer than Elapsed if the service did not answer the last
+	// round, and 0 if it does not answer now.
 	Elapsed, Counted time.Duration
 	Service          string
-	// Requests that were answered or given up, as the service itself counts;
-	// Errors are those of them with a status of 400 or more, or without one.
+	// Requests counts requests that were answered or given up, as the service
+	// itself counts them. Errors counts those with a status of 400 or more, or
+	// without one.
 	Requests int64
 	Errors   int64
-	// Degraded were answered well, but something took the place of a part.
+	// Degraded counts requests that were answered well, but something took the
+	// place of a part of the answer.
 	Degraded int64
-	// Rate is requests per second, each replica's over its own time.
+	// Rate is requests per second: the sum over the replicas, each over its own
+	// time.
 	Rate float64
 	// Codes counts the requests by HTTP status, or by what became of them.
 	Codes map[string]int64
@@ -60,42 +62,43 @@ type Sample struct {
 	Latency     stats.Histogram
 	InFlight    int64
 	QueueLength int64
-	// Missed are look-ups of a data store that found nothing, Stale reads that were
-	// answered with an older version than there was.
+	// Missed counts look-ups of a data store that found nothing, Stale counts reads
+	// that returned an outdated version.
 	Missed, Stale Amount
-	// Lag is that of the group of consumers furthest behind, if it is known.
+	// Lag is the lag of the group of consumers that is furthest behind, if it is
+	// known.
 	Lag Lag
-	// CPUSeconds is processor time, BytesReceived and BytesSent what the
-	// connections of the service carried.
+	// CPUSeconds is processor time. BytesReceived and BytesSent are what the
+	// service's connections carried.
 	CPUSeconds, BytesReceived, BytesSent Amount
 	MemoryBytes                          int64
-	// Up is the number of replicas that answered the watcher.
+	// Up is the number of replicas that answered the collector, of Replicas.
 	Up, Replicas int
-	// Last is set where the watching ended with this sample, which may be of a
-	// moment only.
+	// Last says that the collector has stopped. The last sample may cover only a
+	// short time.
 	Last  bool
 	Calls []CallSample
 }
 
-// A CallSample is what one service saw of the calls to another.
+// A CallSample is what the callers in one service saw of their calls to another.
 type CallSample struct {
 	Callee string
-	// Calls counts calls by how they ended after all retries, Attempts what was
-	// sent for them, Fallbacks those whose answer a fallback took the place of.
+	// Calls counts calls by how they ended after all retries, Attempts the requests
+	// sent for them, and Fallbacks the calls whose answer a fallback replaced.
 	Calls     map[outcome.Class]int64
 	Attempts  map[outcome.Class]int64
 	Fallbacks int64
 	// Degraded counts good answers in which something took the place of a part.
 	Degraded int64
-	// Breaker is the worst state of the breakers of these calls now; nil where
-	// they have none.
+	// Breaker is the worst state of the breakers of these calls now; nil if they
+	// have none.
 	Breaker *policy.BreakerState
 	// Latency has the latencies of the calls.
 	Latency stats.Histogram
 }
 
-// Sent counts the requests that were sent for the calls. Unlike calls, those that
-// were broken off count, too: a hedge that another attempt overtook was sent.
+// Sent returns how many requests were sent for the calls. It includes cancelled
+// ones, because a hedge that another attempt overtook was sent, too.
 func (c *CallSample) Sent() (n int64) {
 	for _, count := range c.Attempts {
 		n += count
@@ -103,8 +106,8 @@ func (c *CallSample) Sent() (n int64) {
 	return n
 }
 
-// Seconds is over how many seconds the counts are to be spread, so that
-// Requests gives the Rate; 0 where the service told nothing.
+// Seconds returns the number of seconds by which to divide counts, so that Requests
+// gives Rate; 0 if the service did not answer.
 func (s *Sample) Seconds() float64 {
 	if s.Rate > 0 {
 		return float64(s.Requests) / s.Rate
@@ -112,7 +115,7 @@ func (s *Sample) Seconds() float64 {
 	return s.Counted.Seconds()
 }
 
-// Goodput is requests that ended well at every hop, per second, as Rate is.
+// Goodput returns the requests per second that ended well at every hop.
 func (s *Sample) Goodput() float64 {
 	if s.Requests == 0 {
 		return 0
@@ -120,5 +123,5 @@ func (s *Sample) Goodput() float64 {
 	return s.Rate * float64(s.Requests-s.Errors-s.Degraded) / float64(s.Requests)
 }
 
-// Interval is the time that the sample is of, up to At.
+// Interval returns the length of time that the sample covers; it ends at At.
 func (s *Sample) Interval() time.Duration { return max(s.Elapsed, s.Counted) }

@@ -8,19 +8,20 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 )
 
-// A Schedule knows which phase and which part of the run a moment belongs to,
-// in nanoseconds since the load started. It may be asked by many at once.
+// A Schedule knows to which phase and which part of the run a moment belongs.
+// Moments are nanoseconds since the load started. Many goroutines may use it at
+// once.
 type Schedule struct {
 	phases []phaseWindow
 	// faults are the moments of a FaultSpan.
 	faults struct{ asked, from, clearAsked, to atomic.Int64 }
-	// loadEnd is when the load ended, or will end; Never where that is not known.
+	// loadEnd is when the load ended, or will end; Never if that is not known.
 	// lastAnswer is when its last request ended; Never until then.
 	loadEnd, lastAnswer atomic.Int64
 }
 
-// A phaseWindow is one phase. Where one before it ends by count, its start is
-// that of its first arrival.
+// A phaseWindow is one phase. If an earlier phase ends by a count, its start is not
+// planned: then it is its first arrival.
 type phaseWindow struct {
 	name    string
 	planned time.Duration
@@ -34,14 +35,15 @@ const Never = time.Duration(math.MaxInt64)
 // A FaultSpan is the part of a run in which faults act. A moment that has not
 // come yet is Never.
 type FaultSpan struct {
-	// Asked is when the first fault was asked for, From when it was known to act.
+	// Asked is when the first fault was asked for, From when the first was known to
+	// act.
 	Asked, From time.Duration
-	// ClearAsked is when the last fault was asked to end, To when it was known to
-	// be gone.
+	// ClearAsked is when the last fault was asked to end, To when the last was
+	// known to be gone.
 	ClearAsked, To time.Duration
 }
 
-// SetFaults says when faults act, as far as it is known.
+// SetFaults sets when faults act, as far as it is known.
 func (c *Schedule) SetFaults(s FaultSpan) {
 	c.faults.asked.Store(int64(s.Asked))
 	c.faults.from.Store(int64(s.From))
@@ -56,14 +58,14 @@ func (c *Schedule) faultSpan() FaultSpan {
 	}
 }
 
-// SetLoadEnd says when the load ended.
+// SetLoadEnd sets when the load ended.
 func (c *Schedule) SetLoadEnd(at time.Duration) { c.loadEnd.Store(int64(at)) }
 
-// SetLastAnswer says when the last request of the load ended, where the system
-// is watched longer.
+// SetLastAnswer sets when the last request of the load ended. It is needed only if
+// the system is watched longer.
 func (c *Schedule) SetLastAnswer(at time.Duration) { c.lastAnswer.Store(int64(at)) }
 
-// see notes an arrival of a phase.
+// see notes an arrival of a phase, to know when the phase began.
 func (c *Schedule) see(phase int, at time.Duration) {
 	if phase < 0 || phase >= len(c.phases) {
 		return
@@ -73,7 +75,7 @@ func (c *Schedule) see(phase int, at time.Duration) {
 	}
 }
 
-// start is when a phase begins, as far as is known.
+// start returns when a phase begins, as far as it is known.
 func (c *Schedule) start(phase int) time.Duration {
 	if p := &c.phases[phase]; p.counted {
 		return time.Duration(p.seen.Load())
@@ -81,7 +83,7 @@ func (c *Schedule) start(phase int) time.Duration {
 	return c.phases[phase].planned
 }
 
-// Phase is the index of the phase that a moment belongs to.
+// Phase returns the index of the phase to which a moment belongs.
 func (c *Schedule) Phase(at time.Duration) int {
 	for i := len(c.phases) - 1; i > 0; i-- {
 		if c.start(i) <= at {
@@ -91,8 +93,8 @@ func (c *Schedule) Phase(at time.Duration) int {
 	return 0
 }
 
-// endSlot is the phase in which something ended, or one more than there are
-// phases after the load.
+// endSlot returns the slot of something that ended at a moment: the index of its
+// phase or, after the load, the number of phases.
 func (c *Schedule) endSlot(at time.Duration) int {
 	if int64(at) >= c.loadEnd.Load() {
 		return len(c.phases)
@@ -100,8 +102,8 @@ func (c *Schedule) endSlot(at time.Duration) int {
 	return c.Phase(at)
 }
 
-// slot is the slot of what a service did at a moment: as endSlot, or two more
-// than there are phases after the load's last answer.
+// slot returns the slot of what a service did at a moment: as endSlot does or,
+// after the last answer of the load, the number of phases plus 1.
 func (c *Schedule) slot(at time.Duration) int {
 	slot := c.endSlot(at)
 	if slot == len(c.phases) && int64(at) >= c.lastAnswer.Load() {
@@ -110,8 +112,9 @@ func (c *Schedule) slot(at time.Duration) int {
 	return slot
 }
 
-// The parts of a run. What starts while the first fault is being applied or the
-// last is being cleared is between them: nobody knows whether a fault met it.
+// The parts of a run. A request that starts while the first fault is being applied,
+// or the last is being cleared, belongs to betweenParts, because it is not known
+// whether a fault acted on it.
 const (
 	beforeFaults = iota
 	duringFaults
@@ -120,12 +123,12 @@ const (
 	parts // their number
 )
 
-// part is the part of the run that a moment belongs to.
+// part returns the part of the run to which a moment belongs.
 func (c *Schedule) part(at time.Duration) int { return c.partOf(at, at) }
 
-// partOf is the part that a request belongs to: by its beginning, except that one
-// which is under way when the first fault is known to act is one of those during
-// the faults.
+// partOf returns the part to which a request belongs. Its start decides, with one
+// exception: a request that is under way when the first fault is known to act
+// belongs to duringFaults.
 func (c *Schedule) partOf(from, to time.Duration) int {
 	s := c.faultSpan()
 	switch {

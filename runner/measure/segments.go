@@ -9,26 +9,26 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// Segmenter cuts a run that is over into segments.
+// Segmenter cuts a run that has ended into segments.
 type Segmenter struct {
 	System   *topology.System
 	Schedule *Schedule
 	Clients  *Clients
 	Services *Services
-	// loadStarted is the zero of the schedule.
+	// LoadStarted is the zero of the schedule.
 	LoadStarted time.Time
 	Recoveries  []result.Recovery
-	// tail is nil where the system was not watched after the load.
+	// Tail is nil if the system was not watched after the load.
 	Tail *result.Tail
 
-	// end is that of the load, until that of its last request.
+	// end is the end of the load, until the end of its last request.
 	end, until time.Duration
 }
 
-// Segments cuts the run: the whole, its phases, and where faults acted the
-// parts before, during and after them. What was never reached is left out. The
-// end is that of the load; the whole run, its last phase and its last part last
-// until the last request has ended.
+// Segments returns the segments: the whole run, its phases and, if faults acted,
+// the parts before, during and after them. It leaves out those that the run did not
+// reach. end is the end of the load; the whole run, the last phase and the last
+// part last until the last request has ended.
 func (s *Segmenter) Segments(end time.Duration) []result.Segment {
 	s.end, s.until = end, s.Clients.Until(end)
 	phases := len(s.Schedule.phases)
@@ -50,10 +50,10 @@ func (s *Segmenter) Segments(end time.Duration) []result.Segment {
 	return append(all, s.segment(result.TailPart, experiment.AfterLoad, end, to, func(slot, _ int) bool { return slot >= phases }))
 }
 
-// momentary is below what a part lasts if it is to say anything.
+// momentary is the length below which a part without requests is left out.
 const momentary = 10 * time.Millisecond
 
-// faultParts are the segments before, during and after the faults.
+// faultParts returns the segments before, during and after the faults.
 func (s *Segmenter) faultParts() (list []result.Segment) {
 	faults := s.Schedule.faultSpan()
 	if faults.Asked >= s.end {
@@ -74,7 +74,8 @@ func (s *Segmenter) faultParts() (list []result.Segment) {
 			continue
 		}
 		seg := s.segment(result.FaultPart, w.name, w.from, w.to, func(slot, part int) bool { return slot <= phases && part == w.part })
-		// A fault at the start of the load is asked for a moment later.
+		// A fault at the start of the load is asked for a moment later; leave out
+		// the empty part before it.
 		if w.to-w.from >= momentary || seg.Clients.Requests+seg.Clients.Ended > 0 {
 			list = append(list, seg)
 		}
@@ -82,12 +83,12 @@ func (s *Segmenter) faultParts() (list []result.Segment) {
 	return list
 }
 
-// segment sums what belongs to a stretch by its slot and part.
+// segment returns the figures of the cells whose slot and part belong to it.
 func (s *Segmenter) segment(kind result.SegmentKind, name string, from, to time.Duration, belongs func(slot, part int) bool) result.Segment {
 	seg := result.Segment{Kind: kind, Name: name, From: from.Seconds(), To: to.Seconds()}
 	var t Tally
 	var ended, good int64
-	if kind != result.TailPart { // the clients' are those of the last phase
+	if kind != result.TailPart { // requests of clients belong to the last phase
 		for i := range s.Clients.cells {
 			if belongs(i/parts, i%parts) {
 				t.add(&s.Clients.cells[i])
@@ -109,7 +110,7 @@ func (s *Segmenter) segment(kind result.SegmentKind, name string, from, to time.
 	return seg
 }
 
-// ServiceNames lists the services as their file does.
+// ServiceNames lists the services in the order of their file.
 func ServiceNames(system *topology.System) (names []string) {
 	for i := range system.Services {
 		names = append(names, system.Services[i].Name)
@@ -117,8 +118,8 @@ func ServiceNames(system *topology.System) (names []string) {
 	return names
 }
 
-// availability is the share of a stretch of time in which not all of a service's
-// replicas were down.
+// availability returns the share, from 0 to 1, of a time in which at least one
+// replica of a service was up.
 func availability(recoveries []result.Recovery, service string, replicas int, from, to time.Time) float64 {
 	type turn struct {
 		at   time.Time

@@ -14,8 +14,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/stats"
 )
 
-// Services aggregates the samples of the collector by service, phase and part
-// of the run.
+// Services aggregates the samples of services by service, slot and part of the run.
 type Services struct {
 	clock *Schedule
 	mu    sync.Mutex
@@ -23,16 +22,17 @@ type Services struct {
 }
 
 type serviceKey struct {
-	service     string
-	Phase, part int
+	service    string
+	slot, part int
 }
 
 func (k serviceKey) compare(o serviceKey) int {
-	return cmp.Or(strings.Compare(k.service, o.service), cmp.Compare(k.Phase, o.Phase), cmp.Compare(k.part, o.part))
+	return cmp.Or(strings.Compare(k.service, o.service), cmp.Compare(k.slot, o.slot), cmp.Compare(k.part, o.part))
 }
 
 type serviceCell struct {
-	// seconds were watched, counted are those that the counts are of.
+	// seconds is the time that was watched, counted the time that the counts cover,
+	// and up the sum over replicas of the time that they answered.
 	seconds, counted, up    float64
 	requests, errors        int64
 	degraded                int64
@@ -57,7 +57,8 @@ func NewServices(clock *Schedule) *Services {
 	return &Services{clock: clock, cells: map[serviceKey]*serviceCell{}}
 }
 
-// Observe adds a sample that was taken at a moment of the run.
+// Observe adds a sample that was taken at a moment of the run. It belongs to the
+// middle of its interval.
 func (s *Services) Observe(at time.Duration, sample *Sample) {
 	middle := max(0, at-sample.Interval()/2)
 	key := serviceKey{sample.Service, s.clock.slot(middle), s.clock.part(middle)}
@@ -149,16 +150,16 @@ func sum[K comparable](a, b map[K]int64) map[K]int64 {
 	return a
 }
 
-// stats sums the cells that belong to a segment, in the order of the services
-// given, callees by name.
-func (s *Services) stats(order []string, belongs func(phase, part int) bool) (stats []result.ServiceStats, edges []result.EdgeStats) {
+// stats returns the figures of the cells that belong to a segment, with the
+// services in the given order and their callees by name.
+func (s *Services) stats(order []string, belongs func(slot, part int) bool) (stats []result.ServiceStats, edges []result.EdgeStats) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	merged := map[string]*serviceCell{}
-	// In one order, so that sums of fractions are the same each time.
+	// Sort the cells, because a sum of fractions depends on the order.
 	for _, key := range slices.SortedFunc(maps.Keys(s.cells), serviceKey.compare) {
 		cell := s.cells[key]
-		if !belongs(key.Phase, key.part) {
+		if !belongs(key.slot, key.part) {
 			continue
 		}
 		if merged[key.service] == nil {

@@ -10,33 +10,34 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
-// Windows count into stretches of one length; length 0 counts nothing.
+// Windows counts requests and samples by windows of one length; without a length it
+// counts nothing.
 type Windows struct {
 	length time.Duration
 	mu     sync.Mutex
 	cells  []windowCell
 }
 
-// NewWindows counts into windows of a length; 0 means none.
+// NewWindows returns windows of a length; 0 means that nothing is counted.
 func NewWindows(length time.Duration) *Windows { return &Windows{length: length} }
 
 type windowCell struct {
 	clients  map[outcome.Class]int64
 	degraded int64
-	Services map[string]*serviceCell
+	services map[string]*serviceCell
 }
 
-// at returns the cell of a moment, to be used under the lock.
+// at returns the cell of a moment. The caller holds mu.
 func (w *Windows) at(moment time.Duration) *windowCell {
 	i := int(max(0, moment) / w.length)
 	for len(w.cells) <= i {
-		w.cells = append(w.cells, windowCell{Services: map[string]*serviceCell{}})
+		w.cells = append(w.cells, windowCell{services: map[string]*serviceCell{}})
 	}
 	return &w.cells[i]
 }
 
-// ObserveClient counts a request of the load in the window of its end; one that
-// was dropped, in that of its intended start.
+// ObserveClient counts a request of the load in the window of its end. It counts a
+// dropped request in the window of its intended start.
 func (w *Windows) ObserveClient(o Outcome) {
 	if w.length == 0 {
 		return
@@ -60,14 +61,14 @@ func (w *Windows) ObserveService(middle time.Duration, sample *Sample) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	c := w.at(middle)
-	if c.Services[sample.Service] == nil {
-		c.Services[sample.Service] = &serviceCell{}
+	if c.services[sample.Service] == nil {
+		c.services[sample.Service] = &serviceCell{}
 	}
-	c.Services[sample.Service].Observe(sample)
+	c.services[sample.Service].Observe(sample)
 }
 
-// List returns the windows up to an end, services in the order given. Less than
-// a tenth of a window at the end belongs to the one before.
+// List returns the windows until an end, with the services in the given order. If
+// the last window is less than a tenth full, it is joined to the one before.
 func (w *Windows) List(order []string, end time.Duration) []result.Window {
 	if w.length == 0 {
 		return nil
@@ -90,23 +91,23 @@ func (w *Windows) List(order []string, end time.Duration) []result.Window {
 	return list
 }
 
-// merge adds what another cell counted, which is not to be used again.
+// merge adds the counts of another cell, which must not be used afterwards.
 func (c *windowCell) merge(o *windowCell) {
 	c.clients, c.degraded = sum(c.clients, o.clients), c.degraded+o.degraded
-	for name, s := range o.Services {
-		if c.Services[name] == nil {
-			c.Services[name] = &serviceCell{}
+	for name, s := range o.services {
+		if c.services[name] == nil {
+			c.services[name] = &serviceCell{}
 		}
-		c.Services[name].merge(s)
+		c.services[name].merge(s)
 	}
-	*o = windowCell{Services: map[string]*serviceCell{}}
+	*o = windowCell{services: map[string]*serviceCell{}}
 }
 
 func (c *windowCell) window(order []string, from, to time.Duration) result.Window {
 	win := result.Window{From: from.Seconds(), To: to.Seconds(), Services: []result.WindowService{}, Edges: []result.WindowEdge{}}
 	win.Clients = result.WindowClients{Requests: result.CountRequests(c.clients), Degraded: c.degraded, Outcomes: sum(map[outcome.Class]int64{}, c.clients)}
 	for _, name := range order {
-		s := c.Services[name]
+		s := c.services[name]
 		if s == nil {
 			continue
 		}

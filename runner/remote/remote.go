@@ -1,7 +1,7 @@
-// Package remote is the contract between whoever wants load and a program
-// elsewhere, such as a pod, that generates a share of it: what the generator is
-// told, and the stream in which it tells what became of the load. The paths and
-// the other bodies are those of model/control.
+// Package remote is the contract between a runner and a generator, which is a
+// program elsewhere, such as in a pod, that sends a share of the load. It defines
+// the job that the generator gets, and the stream in which the generator reports
+// the outcomes. Package model/control has the paths and the other bodies.
 package remote
 
 import (
@@ -26,16 +26,17 @@ type Job struct {
 	TraceSample float64 `json:"traceSample,omitempty"`
 }
 
-// A Line is one line of a stream. It has outcomes, or the end, or nothing: then
-// it only shows that the connection is whole.
+// A Line is one line of a stream. It has outcomes, or the end, or neither. A line
+// with neither shows that the connection still works.
 type Line struct {
-	// Seq numbers the lines with outcomes from 1; a line without any has the
-	// number of the last one that had some.
+	// Seq numbers the lines with outcomes from 1; a line without outcomes has the
+	// number of the last line that had some.
 	Seq int64 `json:"seq"`
 	// Outcomes are packed, see AppendOutcome.
 	Outcomes []byte `json:"outcomes,omitempty"`
-	// Before counts the outcomes before this line. Where that is more than were
-	// read, the others are no longer there, since nobody asked for them in time.
+	// Before counts the outcomes before this line. If it is more than the reader
+	// has got, the generator has discarded the others, because nobody read them in
+	// time.
 	Before int64 `json:"before"`
 	End    *End  `json:"end,omitempty"`
 }
@@ -46,7 +47,7 @@ type End struct {
 	Report *result.LoadReport `json:"report,omitempty"`
 	// Stopped is set where the load was stopped by control.LoadStopPath.
 	Stopped bool `json:"stopped,omitempty"`
-	// Error is what else ended the load early.
+	// Error is the error that ended the load early; empty if there was none.
 	Error string `json:"error,omitempty"`
 }
 

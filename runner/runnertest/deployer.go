@@ -486,7 +486,7 @@ func testCancelled(t *testing.T, deployer runner.Deployer) {
 			t.Errorf("cancelled after %v, Deploy says %v, which does not name the cause", after, err)
 		}
 	}
-	// Nothing is in the way of the next.
+	// The next deployment finds nothing in its way.
 	d := deploy(t, deployer, System("cancelled"))
 	expectStatus(t, replica(t, d, "front", 1).URL, http.StatusOK)
 }

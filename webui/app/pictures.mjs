@@ -6,9 +6,9 @@ import { World, browser } from './test/world.mjs';
 const out = new URL('../../docs/images/', import.meta.url).pathname;
 const b = await browser(), w = new World();
 
-/** A page at 1280x800, sharp on fine screens, too. */
-async function look(address, height = 800) {
-  const context = await b.newContext({ viewport: { width: 1280, height }, deviceScaleFactor: 1.5, colorScheme: 'light' });
+/** A page in a small window, because GitHub shows it 838 pixels wide: its letters are to be read there, too. */
+async function look(address, height = 720, width = 1120) {
+  const context = await b.newContext({ viewport: { width, height }, deviceScaleFactor: 1.7, colorScheme: 'light' });
   const page = await context.newPage();
   await page.goto(address);
   return page;
@@ -22,7 +22,7 @@ try {
   await shop.getByText('All 7 checks held').waitFor();
   await pause(shop);
   await shop.locator('[aria-label=Second]').fill('9');
-  await shop.mouse.move(640, 560);
+  await shop.mouse.move(560, 500);
   await shot(shop, 'ui');
   await shop.click('[data-node=pricing]');
   await shop.getByText('Single requests through it').click();
@@ -42,7 +42,7 @@ try {
 
   const run = w.start('run', 'shop', '--on', 'local', '--report', 'page.html');
   if (await run.over !== 0) throw new Error(run.talk);
-  await shot(await look('file://' + join(w.dir, 'page.html'), 1160), 'report');
+  await shot(await look('file://' + join(w.dir, 'page.html'), 1200, 1000), 'report');
 } finally {
   await b.close();
   await w.close();

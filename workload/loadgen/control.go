@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// A Control changes a load while it runs. Its factors multiply what the profile
-// says, from now on and in every phase; they begin as 1. It may be used by
+// A Control changes a load while it runs. Its factors multiply the values of the
+// profile, from now on and in every phase; they begin as 1. It may be used by
 // several goroutines at once.
 type Control struct {
 	mu      sync.Mutex
@@ -28,8 +28,8 @@ func (c *Control) SetRate(factor float64) { c.set(func(f *factors) { f.rate = cl
 // open loop sends at once, rounded to whole requests.
 func (c *Control) SetBurst(factor float64) { c.set(func(f *factors) { f.burst = clean(factor) }) }
 
-// SetUsers sets the factor of the number of users of closed loops, rounded to
-// whole users. Users beyond the new number go when their request is answered.
+// SetUsers sets the factor of the number of users of closed loops, rounded to whole
+// users. Users beyond the new number leave after the answer to their request.
 func (c *Control) SetUsers(factor float64) { c.set(func(f *factors) { f.users = clean(factor) }) }
 
 // Set sets all factors at once.
@@ -52,7 +52,7 @@ func (c *Control) now() (factors, <-chan struct{}) {
 	return c.factors, c.changed
 }
 
-// clean takes what is not a number, or negative, as 0.
+// clean returns the factor, or 0 if it is negative or not a number.
 func clean(factor float64) float64 {
 	if !(factor > 0) {
 		return 0

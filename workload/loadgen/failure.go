@@ -14,14 +14,14 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
-// A failure is a kind of failure with its first example. Workers share what they
-// have made: a load may fail a hundred thousand times a second in one way.
+// A failure is a kind of failure with its first example. Each worker reuses its
+// failures, because a load may fail a hundred thousand times a second in one way.
 type failure struct {
 	result.FailureKind
 	example result.Example
 }
 
-// dropped is that of all requests that were never sent.
+// dropped returns the failure of all requests that were never sent.
 func dropped() *failure {
 	return &failure{result.FailureKind{Class: outcome.Dropped, Reason: outcome.Reason(outcome.Dropped)}, result.Example{Text: "too many requests were under way"}}
 }
@@ -33,8 +33,8 @@ const (
 	maxExample = 300
 )
 
-// fail takes down why a request failed. The text is made for the first of its
-// kind alone.
+// fail records why a request failed. It makes the text only for the first failure
+// of a kind.
 func (c *client) fail(kind result.FailureKind, p *place, text func() string) *failure {
 	if known := c.failures[kind]; known != nil {
 		return known
@@ -46,7 +46,7 @@ func (c *client) fail(kind result.FailureKind, p *place, text func() string) *fa
 	return f
 }
 
-// ofError is the failure of a request that got no answer that counts.
+// ofError returns the failure of a request that got no valid answer.
 func (c *client) ofError(p *place, err error) ended {
 	class := outcome.Of(0, err)
 	e := ended{class: class}
@@ -56,7 +56,7 @@ func (c *client) ofError(p *place, err error) ended {
 	return e
 }
 
-// ofAnswer is what an answer means.
+// ofAnswer returns the outcome of a request that got an answer.
 func (c *client) ofAnswer(m *message, p *place, res *http1.Response) ended {
 	status := res.Status
 	e := ended{class: outcome.OfStatus(status), status: status, bytes: res.Bytes, degraded: res.Degraded > 0}
@@ -71,8 +71,8 @@ func (c *client) ofAnswer(m *message, p *place, res *http1.Response) ended {
 	return e
 }
 
-// checkHops looks whether every hop of a chain ended well: MicroSim's services
-// answer 200 whatever became of their routes.
+// checkHops checks whether every hop of a chain ended well, because MicroSim's
+// services answer 200 even if their routes failed.
 func (c *client) checkHops(m *message, p *place, e *ended) {
 	malformed := func(err error) {
 		e.class = outcome.Malformed
@@ -99,12 +99,11 @@ func (c *client) checkHops(m *message, p *place, e *ended) {
 	}
 }
 
-// maxAnswer bounds, in bytes, the answers to chains that are read: no service of
-// ours sends more.
+// maxAnswer bounds, in bytes, the answers to chains; no service of ours sends more.
 const maxAnswer = 17 << 20
 
-// An answerBody is what of an answer is kept: that to a chain, and the beginning
-// of one with an error status.
+// An answerBody keeps the body of an answer to a chain, and the beginning of the
+// body of an answer with an error status.
 type answerBody struct {
 	keep   int
 	chain  bool
@@ -112,7 +111,7 @@ type answerBody struct {
 	body   []byte
 }
 
-// begin forgets the answer before.
+// begin removes the previous answer.
 func (a *answerBody) begin(chain bool) {
 	a.chain, a.length, a.body, a.keep = chain, 0, a.body[:0], maxExample
 	if chain {
@@ -140,8 +139,8 @@ func (a *answerBody) Body(piece []byte) {
 	a.body = append(a.body, piece[:min(len(piece), a.keep-len(a.body))]...)
 }
 
-// oneLine makes a text of a server fit for a table and a terminal: one line, no
-// control characters, no more than maxExample bytes.
+// oneLine returns a text of a server in a form for a table and a terminal: one
+// line, no control characters, and at most maxExample bytes.
 func oneLine(text string) string {
 	text = strings.Join(strings.FieldsFunc(strings.ToValidUTF8(text, "\uFFFD"), func(r rune) bool {
 		return unicode.IsSpace(r) || !unicode.IsPrint(r)

@@ -1,5 +1,5 @@
 // Package loadgen puts real load on services: it sends a profile's requests over
-// HTTP when they are due and counts what becomes of them.
+// HTTP when they are due, and counts their outcomes.
 package loadgen
 
 import (
@@ -23,17 +23,18 @@ import (
 type Generator struct {
 	// Control changes the load while it runs; it may be nil.
 	Control *Control
-	// Spans gets a root span for each request that was sent, TraceSample is the share
-	// of traces that are kept whatever becomes of them. The services must have the
-	// same share, and the load's seed. Without Spans, requests have no trace context.
+	// Spans gets a root span for each request that was sent. TraceSample is the share
+	// of traces that are kept whatever their outcome. The services must have the same
+	// share, and the load's seed. Without Spans, requests have no trace context.
 	Spans       *span.Buffer
 	TraceSample float64
-	// Processors, where it is not 0, is the GOMAXPROCS of the process while a
-	// closed loop runs; the one before is put back. A process that does nothing
-	// but generate load on the machine of the services reaches the highest rates
-	// with half of the processors: its threads then neither look for each other's
-	// work nor take the services' time. Open loops, which must be on time more
-	// than fast, are left alone. Leave it 0 where services run in this process.
+	// Processors, if it is not 0, is the GOMAXPROCS of the process while a closed
+	// loop runs; afterwards the old value is restored. A process that only
+	// generates load, on the machine of the services, reaches the highest rates
+	// with half of the processors, because its threads then neither search for each
+	// other's work nor take processor time from the services. Processors does not
+	// affect open loops, for which being on time is more important than speed.
+	// Leave it 0 if services run in this process.
 	Processors int
 	// Share is the part of the load that is sent.
 	Share Share
@@ -60,9 +61,9 @@ type running struct {
 	wg         sync.WaitGroup // of workers and users
 }
 
-// Load implements runner.Loader. A profile that is wrong, or that names what
-// the target has not, is an error before anything is sent, and the report is
-// nil.
+// Load implements runner.Loader. If the profile has mistakes, or names services
+// that the target does not have, Load sends nothing and returns an error and a nil
+// report.
 func (g *Generator) Load(ctx context.Context, profile load.Profile, target runner.LoadTarget, observe func(measure.Outcome)) (*result.LoadReport, error) {
 	if len(profile.Requests) == 0 && target.System != nil {
 		for _, name := range target.System.Entries() {
@@ -122,8 +123,8 @@ func (l *running) run() (*result.LoadReport, error) {
 	return report, cause
 }
 
-// runPhases sends everything, and returns how long each phase was. Answers may
-// still come then.
+// runPhases sends all requests, and returns how long each phase was. It does not
+// wait for the last answers.
 func (l *running) runPhases() []time.Duration {
 	spans := make([]time.Duration, len(l.profile.Phases))
 	pool := newWorkers(l)
@@ -153,7 +154,8 @@ func (l *running) withProcessors(run func() time.Time) time.Time {
 	return run()
 }
 
-// A sender is a goroutine that sends: its own connections, counts and buffers.
+// A sender is the state of a goroutine that sends: its connections, counts and
+// buffers.
 type sender struct {
 	*running
 	client *client
@@ -177,7 +179,7 @@ type job struct {
 	arrival                dist.Key
 }
 
-// send sends one request, counts what became of it and returns when it ended.
+// send sends one request, counts its outcome, and returns the time of its end.
 func (s *sender) send(j *job) time.Time {
 	source := s.sources[j.request]
 	message, err := source.sample(s.profile.Phases[j.phase].ChainKey(j.arrival, j.request))
@@ -219,7 +221,8 @@ func (s *sender) send(j *job) time.Time {
 	return end
 }
 
-// count takes down one outcome. One without a class was never sent.
+// count records one outcome. An outcome without a class is that of a request that
+// was never sent.
 func (s *sender) count(j *job, res ended, sentAt, end time.Time) {
 	o := measure.Outcome{
 		Phase: j.phase, Request: j.request, Intended: j.intended.Sub(s.started), Late: max(sentAt.Sub(j.intended), 0),

@@ -23,26 +23,25 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// A message is a request as it goes over the wire, all but its id.
+// A message is a request in the form that is sent, without its id.
 type message struct {
 	isHead bool
 	method string
 	places []place
 	body   []byte
-	// tree is the chain that the body is, as it was drawn; nil for other requests.
+	// tree is the drawn chain, which is the body; nil for other requests.
 	tree *chain.Chain
 }
 
-// A place is one replica that a message may be sent to, with the head that is
-// meant for it: everything up to the value of X-Request-ID.
+// A place is one replica to which a message may be sent, with the head for it:
+// everything up to the value of X-Request-ID.
 type place struct {
 	endpoint *http1.Endpoint
 	head     []byte
 	url      string // for people
 }
 
-// appendHead appends the head, and the body where that is small. An empty id is
-// left out.
+// appendHead appends the head, and the body if it is small. It omits an empty id.
 func (m *message) appendHead(dst []byte, p *place, id []byte, trace *rootTrace) []byte {
 	dst = append(dst, p.head...)
 	if len(id) > 0 {
@@ -70,12 +69,12 @@ type source struct {
 	fixed *message
 	chain *chain.Chain
 	spec  *load.Request
-	// name is that of the request, without passwords.
+	// name is the name of the request, without passwords.
 	name  string
 	ownID bool // the file gives the X-Request-ID
 	urls  map[string][]string
 	dests map[string]*http1.Endpoint
-	// tls is how certificates are checked, but for the name of the server.
+	// tls says how certificates are checked; it lacks the name of the server.
 	tls *tls.Config
 }
 
@@ -109,7 +108,7 @@ func (s *source) prepare(system *topology.System) (err error) {
 		if s.chain, err = chain.Parse([]byte(r.Chain), chain.Limits{}); err != nil {
 			return err
 		}
-		// Endpoints are made here, since the map is shared by the workers later.
+		// Make the endpoints here, because the workers share the map later.
 		for _, name := range s.chain.Designations() {
 			bases := s.replicas(name)
 			if chain.IsURL(name) {
@@ -189,9 +188,9 @@ func (s *source) message(urls []string, method string, body []byte) (*message, e
 	return m, nil
 }
 
-// sample returns the message of an arrival, or nil where the chain's
-// probabilities leave nothing to send. The key is load.Phase.ChainKey's, so that
-// all requests of a burst are alike.
+// sample returns the message of an arrival, or nil if the chain's probabilities
+// leave nothing to send. The key is load.Phase.ChainKey's, so that all requests of
+// a burst are alike.
 func (s *source) sample(key dist.Key) (*message, error) {
 	if s.fixed != nil {
 		return s.fixed, nil
@@ -225,7 +224,7 @@ func (s *source) sample(key dist.Key) (*message, error) {
 	return m, nil
 }
 
-// endpoint returns where a URL's host is reached.
+// endpoint returns the endpoint of a URL's host, and the parsed URL.
 func (s *source) endpoint(text string) (*http1.Endpoint, *url.URL, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {

@@ -12,10 +12,10 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// runOpen sends the arrivals of an open loop when they are due, whatever becomes
-// of the answers, and returns when the phase ended.
+// runOpen sends the arrivals of an open loop when they are due, without waiting for
+// answers, and returns the time at which the phase ended.
 func (l *running) runOpen(index int, start time.Time, pool *workers) time.Time {
-	// A thread of its own is not delayed by the work of others.
+	// The work of other goroutines does not delay a thread of its own.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	phase := &l.profile.Phases[index]
@@ -65,7 +65,7 @@ func (l *running) runOpen(index int, start time.Time, pool *workers) time.Time {
 	}
 }
 
-// workers are the senders of open loops. The one that became idle last is taken
+// workers are the senders of open loops. The worker that became idle last is used
 // first, so that few connections do most of the work.
 type workers struct {
 	*running
@@ -74,7 +74,7 @@ type workers struct {
 	count  int
 	closed bool
 	own    batch // of what was dropped
-	// dropped is why.
+	// dropped is the failure of the dropped requests.
 	dropped *failure
 }
 
@@ -87,8 +87,8 @@ func newWorkers(l *running) *workers {
 	return &workers{running: l, own: batch{to: l.recorder}, dropped: dropped()}
 }
 
-// arrive sends the requests of the arrival of a phase with the given number; burst
-// is the factor by which more are sent than the file says.
+// arrive sends the requests of one arrival of a phase; burst is a factor on the
+// number of requests in the file.
 func (w *workers) arrive(index, arrival int, key dist.Key, due time.Time, burst float64) {
 	phase := &w.profile.Phases[index]
 	from, to := 0, len(w.sources)
@@ -107,7 +107,7 @@ func (w *workers) arrive(index, arrival int, key dist.Key, due time.Time, burst 
 	}
 }
 
-// dispatch hands a job to an idle worker, or to a new one, or drops it.
+// dispatch passes a job to an idle worker or to a new one, or drops it.
 func (w *workers) dispatch(j job) {
 	w.mu.Lock()
 	var free *worker
@@ -148,7 +148,7 @@ func (w *workers) work(own *worker) {
 	}
 }
 
-// close lets the workers go when they have their answers.
+// close makes the workers end after their current requests.
 func (w *workers) close() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

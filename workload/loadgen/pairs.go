@@ -12,11 +12,11 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
-// pairs counts the distinct pairs of a chain and its answer, as MicroSim does,
-// but no more than a bound of them.
+// pairs counts the distinct pairs of a chain and its answer, as MicroSim does, up
+// to a bound.
 type pairs struct {
 	seed maphash.Seed
-	// known are *pair by the hash of both texts.
+	// known has the *pair values by the hash of both texts.
 	known sync.Map
 	mu    sync.Mutex
 	// list is guarded by mu.
@@ -65,7 +65,8 @@ func (p *pairs) add(request string, sent, answer []byte, status int) {
 	p.known.Store(sum, made)
 }
 
-// beginning is what is stored of a document: the beginning, without passwords of URLs.
+// beginning returns the part of a document that is stored: its beginning, without
+// passwords of URLs.
 func beginning(text []byte) string {
 	text = []byte(problem.CleanText(string(text)))
 	if len(text) > result.MaxPairText {
@@ -74,7 +75,7 @@ func beginning(text []byte) string {
 	return strings.ToValidUTF8(strings.TrimSpace(string(text)), "\uFFFD")
 }
 
-// report writes the pairs down.
+// report adds the pairs to the details of a report.
 func (p *pairs) report(d *result.Details) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -9,16 +9,16 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
-// A sample is an outcome as it waits to be counted.
+// A sample is an outcome that is not counted yet.
 type sample struct {
 	measure.Outcome
 	sent bool
-	// failure says why it did not end well; nil if it did, or was cut off.
+	// failure says why the request did not end well; nil if it did, or was cut off.
 	failure *failure
 }
 
-// A recorder counts outcomes. Workers hand them over in batches, so that they
-// hardly ever meet at its lock.
+// A recorder counts outcomes. Workers pass outcomes in batches, so that they seldom
+// wait for its lock.
 type recorder struct {
 	mu sync.Mutex
 	// counted is guarded by mu.
@@ -30,21 +30,21 @@ func newRecorder(phases, requests int) *recorder {
 	return &recorder{counted: measure.NewLoad(phases, requests), pairs: newPairs()}
 }
 
-// begin says that a phase begins; see measure.Load.
+// begin records the beginning of a phase; see measure.Load.
 func (r *recorder) begin(at, duration time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.counted.Begin(at, duration)
 }
 
-// end says when a phase has ended.
+// end records the end of a phase.
 func (r *recorder) end(phase int, at time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.counted.End(phase, at)
 }
 
-// report sums up; spans are the lengths of the phases.
+// report returns the report of the whole load; spans are the lengths of the phases.
 func (r *recorder) report(profile *load.Profile, started time.Time, elapsed time.Duration, spans []time.Duration) (*result.LoadReport, error) {
 	report, err := r.counted.Report(profile, started, elapsed, spans)
 	if err == nil {
@@ -54,7 +54,7 @@ func (r *recorder) report(profile *load.Profile, started time.Time, elapsed time
 	return report, err
 }
 
-// A batch is what one worker has not handed over yet.
+// A batch has the outcomes that one worker has not passed to the recorder yet.
 type batch struct {
 	to      *recorder
 	samples []sample

@@ -8,8 +8,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/load"
 )
 
-// TLSConfig returns how certificates are checked. nil checks them with the authorities
-// that this machine trusts.
+// TLSConfig returns the settings for the check of certificates. For nil, the check
+// uses the authorities that this machine trusts.
 func TLSConfig(t *load.TLS) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12}
 	switch {

@@ -24,13 +24,13 @@ type rootTrace struct {
 	span.Parent
 	// request is the id that the request has.
 	request string
-	// tells says that the request is to have a header. One that is not sampled needs
-	// none: services find its trace by its id.
+	// tells says that the request needs a header. A request that is not sampled
+	// needs none, because services derive its trace from its id.
 	tells bool
 }
 
-// of returns the trace of a request, whose id is the one given, unless the file
-// gives all its requests the same or a trace of their own.
+// of returns the trace of a request with the given id. If the file has an id or a
+// trace for its requests, those apply instead.
 func (t *tracer) of(s *source, id []byte) rootTrace {
 	own := string(id)
 	r := rootTrace{request: own, Parent: span.Parent{Trace: t.traces.Of(own)}}
@@ -48,7 +48,7 @@ func (t *tracer) of(s *source, id []byte) rootTrace {
 	return r
 }
 
-// header is the value that the file gives a header.
+// header returns the value of a header in the file.
 func (s *source) header(name string) string {
 	for given, value := range s.spec.Headers {
 		if strings.EqualFold(given, name) {
@@ -83,7 +83,7 @@ func (t *tracer) add(r *rootTrace, s *source, m *message, j *job, started, sentA
 	t.buffer.Add(spans[:])
 }
 
-// newTracer is nil if no spans are wanted.
+// newTracer returns nil if no spans are wanted.
 func (g *Generator) newTracer(seed uint64) *tracer {
 	if g.Spans == nil {
 		return nil

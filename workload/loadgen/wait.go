@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// coarse is how much earlier than due a timer is set: the runtime's timers are
-// late by up to a millisecond and more. What is left is slept by sleep, which
-// keeps a thread, but no processor, busy.
+// coarse is how long before its due time a timer is set, because the runtime's
+// timers are late by a millisecond or more. The function sleep waits for the rest,
+// which blocks a thread but uses no processor time.
 const coarse = 1500 * time.Microsecond
 
-// waitUntil returns true at the given time, to within a fraction of a
-// millisecond, and false when ctx has ended or, before the last coarse, wake was
-// closed. As many goroutines as sleepers has room for sleep exactly at a time,
-// so that a thousand users with one beat do not take a thousand threads.
+// waitUntil returns true at the given time, to within a fraction of a millisecond,
+// and false when ctx has ended or, before the last coarse, wake was closed. The
+// capacity of sleepers bounds how many goroutines sleep exactly at once, so that a
+// thousand users with one beat do not need a thousand threads.
 func waitUntil(ctx context.Context, at time.Time, wake <-chan struct{}, sleepers chan struct{}) bool {
 	if left := time.Until(at) - coarse; left > 0 {
 		timer := time.NewTimer(left)
@@ -41,7 +41,7 @@ func waitUntil(ctx context.Context, at time.Time, wake <-chan struct{}, sleepers
 	}
 }
 
-// pause waits less exactly, and returns false when it was cut short.
+// pause waits less exactly. It returns false if ctx or wake ended the wait early.
 func pause(ctx context.Context, d time.Duration, wake <-chan struct{}) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -19,7 +19,7 @@ import (
 // setDelayID is the id of the latency that control.SetDelayPath sets.
 const setDelayID = "set-delay"
 
-// isControl reports, cheaply, whether a path may be one of serveControl's.
+// isControl is a cheap check whether a path may be one of serveControl.
 func isControl(path string) bool {
 	switch path {
 	case control.HealthPath, control.ReadyPath, control.MetricsPath, control.SetDelayPath, control.AdminPath:
@@ -28,8 +28,8 @@ func isControl(path string) bool {
 	return strings.HasPrefix(path, control.AdminPath+"/")
 }
 
-// serveControl answers the paths that are the service's own, and reports
-// whether the request was for one. Faults never act on them.
+// serveControl answers a request for one of the service's control paths, and
+// reports whether it was one. Faults never act on them.
 func (s *Service) serveControl(w http.ResponseWriter, r *http.Request) bool {
 	switch r.URL.Path {
 	case control.HealthPath, control.ReadyPath, control.MetricsPath:
@@ -64,8 +64,8 @@ func (s *Service) serveControl(w http.ResponseWriter, r *http.Request) bool {
 	return true
 }
 
-// serveMetrics answers with the metrics for Prometheus, or with those that our own
-// scraper asks for, which have fine histograms.
+// serveMetrics answers with the metrics for Prometheus or, if this project's
+// scraper asks for them, with fine histograms.
 func (s *Service) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	if r.URL.RawQuery != control.FineQuery {
 		s.metrics.ServeHTTP(w, r)
@@ -79,13 +79,13 @@ func (s *Service) serveMetrics(w http.ResponseWriter, r *http.Request) {
 	writeBody(w, http.StatusOK, metrics.FineType(), page)
 }
 
-// A statusError is what a control request is answered with.
+// A statusError is an error of a control request with the status of its answer.
 type statusError struct {
 	status int
 	error
 }
 
-// serveAdmin does a control request, if its token is right.
+// serveAdmin carries out a control request if its token is right.
 func (s *Service) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	result, err := s.admin(w, r)
 	if err != nil {
@@ -112,7 +112,8 @@ func (s *Service) serveAdmin(w http.ResponseWriter, r *http.Request) {
 	writeBody(w, http.StatusOK, jsonType, append(body, '\n'))
 }
 
-// adminMethods are those of a control path, or "" if there is no such path.
+// adminMethods returns the methods of a control path, or "" if there is no such
+// path.
 func adminMethods(path string) string {
 	switch {
 	case path == control.FaultsPath, path == control.UnreachablePath:
@@ -176,10 +177,10 @@ func (s *Service) admin(w http.ResponseWriter, r *http.Request) (result any, err
 	return nil, statusError{http.StatusNotFound, fmt.Errorf("there is no %s %q: use GET %[3]s, PUT or DELETE %[3]s/ID, PUT %s, GET %s, GET or PUT %s, POST %s, POST %s", r.Method, problem.Excerpt(r.URL.Path), control.FaultsPath, control.PeersPath, control.UnreachablePath, control.ServicePath, control.SpansPath, control.SetDelayPath)}
 }
 
-// setDelay sets the delay of all requests, in VECROsim's format: milliseconds
-// with a uniform jitter to either side, a tenth of the delay if not given. It
-// takes the place of the delay set before and comes on top of the System's own;
-// a delay of 0 takes it back.
+// setDelay sets the delay of all requests, in VECROsim's format: milliseconds, with
+// a uniform jitter to either side that is a tenth of the delay if not given. It
+// replaces the delay set before, and adds to that of the System; a delay of 0
+// removes it.
 func (s *Service) setDelay(w http.ResponseWriter, r *http.Request) (any, error) {
 	var request control.SetDelay
 	if err := controlhttp.ReadJSON(w, r, control.MaxBody, &request); err != nil {

@@ -17,8 +17,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/service/peer"
 )
 
-// call drives the machine of a call of an endpoint to its end, and counts what
-// became of it.
+// call drives the machine of an endpoint's call to its end, and counts how it
+// ended.
 func (x *exchange) call(b *exec.Branch, op *behave.Op) exec.Event {
 	s := x.service
 	series := x.by.callees[op.Call.Site]
@@ -62,8 +62,8 @@ func (x *exchange) pause(d time.Duration) exec.Event {
 	return exec.Event{Kind: exec.Done, Now: x.service.now(), Gone: x.gone()}
 }
 
-// cancelled ends the calls of a request whose client has left, if the service
-// stops such requests; else it is nil.
+// cancelled returns the context that ends the calls of a request when its client
+// leaves, or nil if the service finishes such requests.
 func (x *exchange) cancelled() context.Context {
 	if x.left == nil {
 		return nil
@@ -71,11 +71,11 @@ func (x *exchange) cancelled() context.Context {
 	return x.r.Context()
 }
 
-// keepBody is how much of an answer is looked at, for a call of an endpoint.
+// keepBody is how many bytes of the answer of an endpoint's call are kept.
 const keepBody = 64 << 10
 
-// prepare makes the request of the n-th attempt of a call, or says why it is not
-// sent, and by which fault.
+// prepare makes the n-th attempt of a call. If it is not to be sent, it has the
+// reason and the fault.
 func (x *exchange) prepare(c *exec.Call, op *behave.Op, n int, cancel context.Context) sending {
 	call := op.Call
 	a := sending{number: n, callee: call.To, method: call.Method, path: call.Path, hop: c.Hop(n), cancel: cancel}
@@ -102,8 +102,8 @@ func (x *exchange) prepare(c *exec.Call, op *behave.Op, n int, cancel context.Co
 	return a
 }
 
-// outgoing starts the request of an attempt, with what all calls of a request
-// carry.
+// outgoing returns the request of an attempt with the headers that all calls of a
+// request carry.
 func (x *exchange) outgoing(a *exec.Attempt, hop string) *peer.Request {
 	s, h := x.service, x.r.Header
 	o := &peer.Request{
@@ -117,7 +117,7 @@ func (x *exchange) outgoing(a *exec.Attempt, hop string) *peer.Request {
 	return o
 }
 
-// attempt sends one request, if there is something to send, and counts it.
+// attempt sends an attempt, unless it has a reason not to, and counts it.
 func (x *exchange) attempt(series *metrics.Callee, sent sending) exec.Event {
 	s, start := x.service, x.service.now()
 	e := exec.Event{Kind: exec.Answered, Class: outcome.ConnectionError, Err: sent.err}
@@ -144,16 +144,17 @@ func (x *exchange) attempt(series *metrics.Callee, sent sending) exec.Event {
 	return e
 }
 
-// A race has the attempts of a call that run beside each other.
+// A race has the attempts of a call that are under way at once.
 type race struct {
 	parent, ctx context.Context
 	cancel      context.CancelFunc
 	ends        chan exec.Event
-	// hedge runs out when another attempt may be sent; nil if none may.
+	// hedge is the timer of the next attempt; nil if there is none to come.
 	hedge *time.Timer
 }
 
-// race drives a call whose attempts may run beside each other.
+// race drives the machine of a call that may have several attempts under way at
+// once.
 func (x *exchange) race(c *exec.Call, a exec.Action, series *metrics.Callee) {
 	r := race{parent: x.cancelled(), ends: make(chan exec.Event, 1)}
 	if r.parent == nil {
@@ -178,10 +179,10 @@ func (x *exchange) race(c *exec.Call, a exec.Action, series *metrics.Callee) {
 	}
 }
 
-// next prepares for another attempt, and perhaps for one after it. It returns
-// what breaks it off.
+// next returns the context of another attempt. If hedge is not 0, it sets the timer
+// for the attempt after that one.
 func (r *race) next(hedge time.Duration) context.Context {
-	if r.ctx.Err() != nil { // another try, after one that was broken off
+	if r.ctx.Err() != nil { // this try begins after one that was broken off
 		r.ctx, r.cancel = context.WithCancel(r.parent)
 	}
 	r.stopHedge()
@@ -191,7 +192,8 @@ func (r *race) next(hedge time.Duration) context.Context {
 	return r.ctx
 }
 
-// wait returns what happens first: the end of an attempt, or the time of a hedge.
+// wait returns the event that comes first: the end of an attempt, or that of the
+// timer.
 func (r *race) wait(s *Service) exec.Event {
 	var passed <-chan time.Time
 	if r.hedge != nil {
@@ -217,7 +219,7 @@ func (r *race) breakOff() {
 	r.cancel()
 }
 
-// requestTarget is a path as a request line has it.
+// requestTarget escapes a path for a request line, if it needs that.
 func requestTarget(path string) string {
 	for i := range len(path) {
 		if c := path[i]; c <= ' ' || c >= 0x7f || c == '%' || c == '?' || c == '"' {
@@ -227,8 +229,8 @@ func requestTarget(path string) string {
 	return path
 }
 
-// looksLikeJSON checks an answer that was read whole; of a longer one, only the
-// first byte.
+// looksLikeJSON reports whether an answer is valid JSON. Of an answer that was not
+// kept as a whole, it checks only the first byte.
 func looksLikeJSON(a peer.Answer) bool {
 	if a.Length > int64(len(a.Body)) {
 		return a.Body[0] < 0x80

@@ -19,7 +19,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/service/peer"
 )
 
-// serveChain does the request if it is a chain, and reports whether it was.
+// serveChain serves the request if it is a chain, and reports whether it was one.
 func (x *exchange) serveChain() bool {
 	s, r := x.service, x.r
 	endpoint, _ := x.by.plan.Endpoint(http.MethodPost, topology.DefaultPath)
@@ -54,8 +54,8 @@ func (x *exchange) serveChain() bool {
 	return true
 }
 
-// mayBeChain reports whether a content type is one that chains are sent with:
-// JSON, none, or that of a form, which curl sends.
+// mayBeChain reports whether a chain may have this content type: JSON, none, or
+// that of a form, which is curl's default.
 func mayBeChain(contentType string) bool {
 	t, _, _ := strings.Cut(contentType, ";")
 	t = strings.ToLower(strings.TrimSpace(t))
@@ -72,7 +72,8 @@ func isForeignObject(body []byte) bool {
 	return json.Unmarshal(body, &object) == nil && object != nil
 }
 
-// readChain reads what the request carries, or answers why it can not be.
+// readChain reads the chain of the request. If it cannot, it answers with the
+// reason and returns false.
 func (x *exchange) readChain() bool {
 	s := x.service
 	if len(x.body) > int(s.limits.Body) {
@@ -87,7 +88,7 @@ func (x *exchange) readChain() bool {
 	return true
 }
 
-// notes are the texts of what went wrong while the chain went on.
+// notes returns the texts of the failures of parts of a chain that went on.
 func (x *exchange) notes() (texts []string) {
 	noted := x.machine.Noted()
 	for i := range noted {
@@ -96,9 +97,9 @@ func (x *exchange) notes() (texts []string) {
 	return texts
 }
 
-// answerChain writes MicroSim's response document. It is put together here so
-// that the documents of the services that were called, which were checked when
-// they came, stay as they are.
+// answerChain writes MicroSim's response document. It joins the text itself, so
+// that the documents of called services, which were checked when they came, stay
+// byte for byte as they are.
 func (x *exchange) answerChain(status int, address string, errs []string) {
 	s := x.service
 	x.status = status
@@ -112,7 +113,8 @@ func (x *exchange) answerChain(status int, address string, errs []string) {
 	writeBody(x.w, status, jsonType, answer)
 }
 
-// smallResponse is what a response document has beside those of its routes.
+// smallResponse is about the size in bytes of a response document without those of
+// its routes.
 const smallResponse = 512
 
 func appendResponse(b []byte, service, address string, errs []string, responses [][]byte) []byte {
@@ -141,12 +143,14 @@ func appendResponse(b []byte, service, address string, errs []string, responses 
 // one service, and thereby also what its caller gets.
 const maxAnswers = 16 << 20
 
-// tooLong is the error of a response document for which there is no room.
+// tooLong is the error of a response document that exceeds the room left for
+// documents.
 func tooLong(room int64) error {
 	return fmt.Errorf("%w: it is longer than the %d bytes that are left of the %d for all answers of a chain", outcome.ErrMalformed, room, maxAnswers)
 }
 
-// keepAnswer takes the response document of a route, if there is room for it.
+// keepAnswer keeps the response document of a route, or returns an error if there
+// is no room for it.
 func (x *exchange) keepAnswer(document []byte) error {
 	size := int64(len(document))
 	if err := x.by.replica.Memory.Reserve(size); err != nil {
@@ -156,8 +160,8 @@ func (x *exchange) keepAnswer(document []byte) error {
 	return nil
 }
 
-// callRoute sends a route of a chain on, and keeps the response document that came
-// back; null if none came.
+// callRoute sends a route of a chain on, and keeps the response document that comes
+// back, or null if none does.
 func (x *exchange) callRoute(b *exec.Branch, op *behave.Op) exec.Event {
 	s := x.service
 	var c exec.Call
@@ -194,8 +198,8 @@ func (x *exchange) callRoute(b *exec.Branch, op *behave.Op) exec.Event {
 	return e
 }
 
-// sendRoute sends a route to one of the replicas of a service. A status from 400
-// up is a failure, too.
+// sendRoute sends a route to one of the replicas of a service. A status of 400 or
+// more is a failure.
 func (x *exchange) sendRoute(c *exec.Call, op *behave.Op, sent *sending, replicas []*peer.Replica) (a peer.Answer, class outcome.Class, err error) {
 	name := sent.callee
 	attempt := c.Attempt(1, name, topology.DefaultPath, len(replicas))
@@ -210,7 +214,7 @@ func (x *exchange) sendRoute(c *exec.Call, op *behave.Op, sent *sending, replica
 		o.Keep, o.Strict, o.Cancel = maxAnswers-x.answered, true, x.cancelled()
 		o.Times = value(x.r.Header, control.TimesHeader, control.MaxTimes)
 		if name == peer.External {
-			o.Authorization = "" // it is for the system's own services
+			o.Authorization = "" // only services of the same system may get it
 		}
 		a, err = x.service.client.Send(o)
 		if errors.Is(err, peer.ErrTooLong) {
@@ -228,7 +232,7 @@ func (x *exchange) sendRoute(c *exec.Call, op *behave.Op, sent *sending, replica
 	switch {
 	case class == outcome.HTTPError:
 		err = fmt.Errorf("it answered %d %s%s", a.Status, http.StatusText(a.Status), reasons(a.Body))
-	case err != nil && class != outcome.Malformed: // which says so itself
+	case err != nil && class != outcome.Malformed: // whose error says so itself
 		err = fmt.Errorf("%s: %w", class, err)
 	}
 	return a, class, err
@@ -247,8 +251,8 @@ func isObject(body []byte) bool {
 	return false
 }
 
-// reasons are the errors that an answer with an error status tells, for the
-// caller's text.
+// reasons returns the errors in an answer with an error status, for the caller's
+// own error.
 func reasons(body []byte) string {
 	var told chain.Response
 	if json.Unmarshal(body, &told) != nil || len(told.Errors) == 0 {

@@ -9,14 +9,14 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 )
 
-// flights are the calls under way that requests share.
+// flights are the calls under way that several requests may share.
 type flights struct {
 	mu   sync.Mutex
 	list exec.Flights[chan<- exec.Event]
 }
 
-// coalesce waits for the end of the call if another request makes it already. Done
-// says that none does.
+// coalesce waits for the end of the call if another request makes it already.
+// Otherwise it returns Done at once.
 func (x *exchange) coalesce(op *behave.Op, until time.Duration) exec.Event {
 	s := x.service
 	item := x.by.plan.ItemOf(x.machine.Who(), op, 0, s.stores.items)
@@ -44,7 +44,7 @@ func (x *exchange) coalesce(op *behave.Op, until time.Duration) exec.Event {
 	return e
 }
 
-// tellOthers tells those who wait for it how a call has ended.
+// tellOthers tells the requests that wait for a call how it ended.
 func (x *exchange) tellOthers(op *behave.Op, e *exec.Event) {
 	item := x.by.plan.ItemOf(x.machine.Who(), op, 0, x.service.stores.items)
 	x.by.flights.mu.Lock()
@@ -52,7 +52,7 @@ func (x *exchange) tellOthers(op *behave.Op, e *exec.Event) {
 	x.by.flights.mu.Unlock()
 	told := exec.Event{Class: e.Class, Status: e.Status, Body: e.Body, Degraded: e.Degraded, Err: e.Err}
 	if e.Fallback != nil {
-		told.Body = nil // each falls back by itself
+		told.Body = nil // each request has its own fallback
 	}
 	for _, other := range waiting {
 		other <- told

@@ -12,20 +12,21 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/service/metrics"
 )
 
-// served is one description of the service, made ready to decide by. It does not change,
-// and a request keeps the one that it began with. The flights are those of its requests.
+// served is one description of the service, prepared for decisions. It never changes: a
+// request keeps the one with which it began. flights are the shared calls of these
+// requests.
 type served struct {
 	service     topology.Service
 	plan        *behave.Service
 	replies     map[*behave.Endpoint]*reply
 	replica     *exec.Replica
 	fingerprint string
-	// callees are the series of the calls of the service's file, by their site.
+	// callees are the metrics of the calls in the plan, by their site.
 	callees []*metrics.Callee
 	flights flights
 }
 
-// serve lets requests that begin from now on be decided by a description whose stores are
+// serve makes requests that begin from now on follow a description. Its stores must be
 // open.
 func (s *Service) serve(d *served) {
 	d.replies = map[*behave.Endpoint]*reply{}
@@ -41,16 +42,16 @@ func (s *Service) serve(d *served) {
 	s.served.Store(d)
 }
 
-// Serving says which description the service follows.
+// Serving returns which description new requests follow.
 func (s *Service) Serving() control.Serving {
 	return control.Serving{Fingerprint: s.served.Load().fingerprint}
 }
 
-// Describe lets the running service follow another description of itself, which its
-// system's validation has passed. Requests under way end as they began. Connections,
-// faults, counters and leaks go on, and so do the states of policies that did not change.
-// The error is answered with 409 if only another process can follow the description; then
-// nothing has changed.
+// Describe makes the running service follow another description of itself, which must be
+// valid. Requests under way finish with the old one. Connections, faults, counters and
+// leaks stay, and so do the states of policies that did not change. It returns an error,
+// which is answered with 409, and changes nothing if only a new process can follow the
+// description.
 func (s *Service) Describe(d *control.Description) error {
 	s.describing.Lock()
 	defer s.describing.Unlock()
@@ -72,7 +73,8 @@ func (s *Service) Describe(d *control.Description) error {
 	if err := s.openStores(plan, d.Stores); err != nil {
 		return s.onlyAnother(err)
 	}
-	// The new calls find their callees from the first request on.
+	// Set the peers first, so that new calls find their callees from the first
+	// request on.
 	if d.Peers != nil {
 		if err := s.SetPeers(d.Peers); err != nil {
 			return err
@@ -87,7 +89,7 @@ func (s *Service) Describe(d *control.Description) error {
 	return nil
 }
 
-// onlyAnother is the error of a description that the running service cannot follow.
+// onlyAnother is the error of a description that only a new process can follow.
 func (s *Service) onlyAnother(why error) error {
 	return statusError{http.StatusConflict, fmt.Errorf("changing service %q in place: %w; replace its process", s.Name(), why)}
 }

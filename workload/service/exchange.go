@@ -14,39 +14,40 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/service/work"
 )
 
-// An exchange is one request being answered. It executes in real time what the
-// request's machine decides.
+// An exchange is one request that is being answered. It carries out, in real time,
+// the actions of the request's machine.
 type exchange struct {
 	service *Service
-	// by is what the request is decided by, from its beginning to its end.
+	// by is the description that the request follows from its beginning to its end.
 	by      *served
 	machine exec.Request
-	// identity is what the machine is told; it is here to be allocated once.
+	// identity is passed to the machine. It is a field to save an allocation.
 	identity exec.Identity
 	w        http.ResponseWriter
 	r        *http.Request
-	// id is what the request says of itself, or was given.
+	// id is the request's X-Request-ID, or a new one.
 	id string
 	// start is when the request came, since the service's start.
 	start   time.Duration
 	faults  *faultSnapshot
 	metrics *metrics.Endpoint
-	// status is what was answered; 0 means nothing.
+	// status is the status of the answer; 0 means that there was none.
 	status int
-	// drained is set when the body was read already; body has it if it is used.
+	// drained is set when the body has been read; body has it if it is used.
 	drained bool
 	body    []byte
-	// chain is what the request carries, responses and times are those of its
-	// routes in order.
+	// chain is the chain of the request; responses and times are those of its
+	// routes, in their order.
 	chain     *chain.Chain
 	responses [][]byte
 	times     []string
-	// answered is the size of responses, which is reserved of the service's memory.
+	// answered is the size in bytes of responses, which is reserved in the
+	// service's memory.
 	answered int64
-	// closing is set if the client is to see a closed connection.
+	// closing is set if the client must see a closed connection.
 	closing bool
-	// left ends work that nobody waits for any longer. If the service finishes
-	// abandoned work it is nil, which waits for ever.
+	// left is closed when the client leaves. It is nil, which blocks for ever, if
+	// the service finishes abandoned requests.
 	left <-chan struct{}
 
 	mu     sync.Mutex
@@ -54,8 +55,8 @@ type exchange struct {
 	trace  tracing
 }
 
-// reset makes the exchange ready for another request, and keeps its buffers. It
-// returns the worker to give back to the admission, if there is one.
+// reset makes the exchange ready for another request, and keeps its buffers. If
+// queued, the worker must go back to the admission.
 func (x *exchange) reset() (worker int, queued bool) {
 	worker, queued = x.machine.Release()
 	x.w, x.r, x.faults, x.metrics, x.chain, x.left = nil, nil, nil, nil, nil, nil
@@ -74,8 +75,8 @@ func (x *exchange) reset() (worker int, queued bool) {
 	return worker, queued
 }
 
-// play drives the machine of a request to its end. It reports false if the
-// request was answered on the way, because it could not be read.
+// play drives the machine of a request to its end. It returns false if the request
+// was answered already because its chain could not be read.
 func (x *exchange) play(arrival exec.Arrival) bool {
 	s, m := x.service, &x.machine
 	arrival.Faults = x.faults.faultSet()
@@ -96,8 +97,8 @@ func (x *exchange) play(arrival exec.Arrival) bool {
 	return true
 }
 
-// enter waits for a worker inside the service. A request that waits is not in
-// flight.
+// enter waits for a worker inside the service. While a request waits, it does not
+// count as in flight.
 func (x *exchange) enter(until time.Duration) exec.Event {
 	s := x.service
 	s.inFlight.Add(-1)
@@ -109,8 +110,8 @@ func (x *exchange) enter(until time.Duration) exec.Event {
 	return exec.Event{Kind: exec.Admitted, Worker: worker, Now: s.now()}
 }
 
-// identify finds out what the request says of itself, and gives it an id if it
-// has none. It reports false for a chain that was refused.
+// identify reads the request's identity from its headers and body. It returns false
+// if its chain was refused, which has been answered.
 func (x *exchange) identify(arrival *exec.Arrival) bool {
 	h := x.r.Header
 	x.identity = exec.Identity{
@@ -128,8 +129,8 @@ func (x *exchange) identify(arrival *exec.Arrival) bool {
 	return true
 }
 
-// run does the actions of a branch up to its end. An action that has a fault is
-// a hit of it.
+// run does the actions of a branch until it ends. Each action of a fault counts as
+// a hit.
 func (x *exchange) run(b *exec.Branch, a exec.Action) {
 	for ; ; a = b.Next(x.do(b, &a)) {
 		if a.Op != nil && a.Op.Fault > 0 {
@@ -168,13 +169,14 @@ func (x *exchange) do(b *exec.Branch, a *exec.Action) exec.Event {
 		}
 		e.Gone = x.gone()
 		return e
-	default: // Mark, of which there is nothing to do
+	default: // Mark, which asks for nothing
 	}
 	e.Now, e.Gone = s.now(), e.Gone || x.gone()
 	return e
 }
 
-// gone reports whether work is to be broken off.
+// gone reports whether work must be broken off: the service stops, or the client
+// has left.
 func (x *exchange) gone() bool {
 	if x.service.stopping() {
 		return true
@@ -187,7 +189,7 @@ func (x *exchange) gone() bool {
 	}
 }
 
-// sleep waits, unless the work is broken off.
+// sleep waits until d is over or the work must be broken off.
 func (x *exchange) sleep(d time.Duration) {
 	if d <= 0 {
 		return
@@ -216,7 +218,7 @@ func (x *exchange) work(op *behave.Op) error {
 	return nil
 }
 
-// hold makes memory real until the request ends.
+// hold allocates memory until the request ends.
 func (x *exchange) hold(size int64) error {
 	b := work.NewBlock(&x.service.held, size)
 	if err := b.Take(); err != nil {
@@ -228,8 +230,8 @@ func (x *exchange) hold(size int64) error {
 	return nil
 }
 
-// hang waits until the fault is cleared, and reports whether the client left or
-// the service stopped before.
+// hang waits until the fault is cleared. It returns true if the client leaves or
+// the service stops before.
 func (x *exchange) hang(fault int) (gone bool) {
 	select {
 	case <-x.faults.cleared(fault):
@@ -240,8 +242,9 @@ func (x *exchange) hang(fault int) (gone bool) {
 	return true
 }
 
-// parallel runs the branches at once and waits for all. The first is run here,
-// which saves a goroutine.
+// parallel runs the branches at once and waits for all. It runs the first on this
+// goroutine, which saves one. A panic of a branch panics here, after all have
+// ended.
 func (x *exchange) parallel(branches []exec.Branch) {
 	broken := make([]any, len(branches))
 	var wait sync.WaitGroup
@@ -262,7 +265,8 @@ func (x *exchange) parallel(branches []exec.Branch) {
 	}
 }
 
-// leak holds reserved memory beside the request for d.
+// leak allocates memory, which must be reserved, and frees and releases it after d.
+// It returns at once.
 func (s *Service) leak(memory *exec.Memory, size int64, d time.Duration) error {
 	if !s.enter() {
 		return outcome.ErrStopping

@@ -13,22 +13,22 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
-// A faultBoard has the faults that act now. Requests read a snapshot without a
-// lock; whoever adds or clears makes the next one.
+// A faultBoard has the faults that act now. Requests read its snapshot without a
+// lock; each change makes a new snapshot.
 type faultBoard struct {
 	mu      sync.Mutex
 	running []*runningFault
 	now     atomic.Pointer[faultSnapshot]
 }
 
-// A faultSnapshot is the faults that one request sees from its beginning to
-// its end. The i-th of running is Op.Fault i+1.
+// A faultSnapshot has the faults that one request sees from its beginning to its
+// end. Op.Fault i+1 means running[i].
 type faultSnapshot struct {
 	set     *behave.FaultSet
 	running []*runningFault
 }
 
-// faultSet is what machines decide by; nil if no fault acts.
+// faultSet returns the faults as machines need them, or nil if no fault acts.
 func (f *faultSnapshot) faultSet() *behave.FaultSet {
 	if f == nil {
 		return nil
@@ -36,11 +36,11 @@ func (f *faultSnapshot) faultSet() *behave.FaultSet {
 	return f.set
 }
 
-// hit counts that a fault has acted, by its place from 1.
+// hit counts that a fault has acted. place counts from 1, as Op.Fault does.
 func (f *faultSnapshot) hit(place int) { f.running[place-1].hits.Add(1) }
 
-// cleared is closed when a fault ends; nil, which waits for ever, stands for the
-// fault of a chain, whose place is 0.
+// cleared returns a channel that is closed when a fault ends. For the fault of a
+// chain, whose place is 0, it returns nil, which blocks for ever.
 func (f *faultSnapshot) cleared(place int) <-chan struct{} {
 	if place == 0 {
 		return nil
@@ -54,7 +54,7 @@ type runningFault struct {
 	since    time.Time
 	deadline time.Time
 	hits     atomic.Int64
-	// cleared is closed when the fault ends; it lets go of those who hang.
+	// cleared is closed when the fault ends, which ends its hangs.
 	cleared chan struct{}
 	timer   *time.Timer
 }
@@ -62,11 +62,10 @@ type runningFault struct {
 // maxFaults bounds how many faults act on a service at once.
 const maxFaults = 200
 
-// AddFault lets a fault act from now on, until it is cleared or the deadline
-// has come; a zero deadline means that it is cleared by hand. The target's
-// service is taken to be this one, except for calls that are to fail: there it
-// is the callee, and this service the one that calls. A fault of the same id is
-// replaced.
+// AddFault makes a fault act until it is cleared or the deadline comes; the zero
+// time means no deadline. It replaces a fault with the same id. The target's
+// service is taken to be this one, except for a fault of type unreachable, which
+// acts in the caller: there the target is the callee.
 func (s *Service) AddFault(id string, f fault.Fault, deadline time.Time) error {
 	if id == "" || len(id) > maxID {
 		return fmt.Errorf("adding fault %q: an id has 1 to %d characters", id, maxID)
@@ -107,8 +106,7 @@ func (s *Service) AddFault(id string, f fault.Fault, deadline time.Time) error {
 	return nil
 }
 
-// ClearFault ends a fault. One that has ended already, or never was, is no
-// error.
+// ClearFault ends a fault. It does nothing if no fault has this id.
 func (s *Service) ClearFault(id string) {
 	b := &s.faults
 	b.mu.Lock()
@@ -117,7 +115,7 @@ func (s *Service) ClearFault(id string) {
 	b.publish(s)
 }
 
-// clear ends this very fault, not another that has taken its id.
+// clear ends this fault, but not a newer one with the same id.
 func (s *Service) clear(r *runningFault) {
 	b := &s.faults
 	b.mu.Lock()
@@ -162,7 +160,7 @@ func (b *faultBoard) remove(log *slog.Logger, id string) {
 	b.running = kept
 }
 
-// publish makes the faults known to requests and to the metrics.
+// publish makes the present faults known to new requests and to the metrics.
 func (b *faultBoard) publish(s *Service) {
 	acting := map[fault.Type]int{}
 	for _, r := range b.running {

@@ -44,12 +44,12 @@ func (s *Service) serveHTTP(w http.ResponseWriter, r *http.Request) {
 		x.left = r.Context().Done()
 	}
 	s.inFlight.Add(1)
-	defer x.end() //nolint:contextcheck // the line of the request is written although its client has left
+	defer x.end() //nolint:contextcheck // the log line of the request is written even if its client has left
 	x.serve()     //nolint:contextcheck // the exchange has the request, and with it its context
 }
 
-// end counts the request, lets go of all it holds, and makes the client see a
-// closed connection where the handler was to break.
+// end counts the request, releases everything that it holds, and closes the
+// connection if the client must see that.
 func (x *exchange) end() {
 	s := x.service
 	if broken := recover(); broken != nil {
@@ -82,7 +82,7 @@ func (x *exchange) end() {
 	}
 }
 
-// serve finds out what the request is for and does it.
+// serve finds out what the request asks for, and serves it.
 func (x *exchange) serve() {
 	s, r := x.service, x.r
 	if r.Method == http.MethodPost && r.URL.Path == topology.DefaultPath && x.serveChain() {
@@ -127,7 +127,8 @@ func (x *exchange) serveEndpoint(e *behave.Endpoint) {
 	}
 }
 
-// connWorker is the worker of the request's connection, if it matters which.
+// connWorker returns the worker of the request's connection, or 0 if no policy has
+// a state for each worker.
 func (x *exchange) connWorker() int {
 	worker := 0
 	if x.by.replica.PerWorker && x.service.admission == nil {
@@ -149,31 +150,32 @@ func (x *exchange) breakOff(kind behave.OpKind) {
 // bodyPatience is how long a client may take to send the body of a request.
 const bodyPatience = 30 * time.Second
 
-// awaitBody bounds the time for the body by bodyPatience. The function that it
-// returns ends that, and answers a client that was too slow; it returns false if
-// nobody is to be answered any more.
+// awaitBody bounds the time for the body by bodyPatience. Call end when the body
+// has been read: it removes the bound. It answers a client that was too slow, and
+// then returns false.
 func (x *exchange) awaitBody() (end func(err error) bool) {
 	control := http.NewResponseController(x.w)
-	// A writer that knows no deadlines is not one of a server's.
+	// It fails only if the writer does not belong to a server, as in tests.
 	_ = control.SetReadDeadline(time.Now().Add(bodyPatience))
 	return func(err error) bool {
 		if err == nil {
 			_ = control.SetReadDeadline(time.Time{})
 			return true
 		}
-		// The deadline stays, for the server would wait for the rest of the body.
+		// Keep the deadline, because the server would wait for the rest of the
+		// body.
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			x.w.Header()["Connection"] = []string{"close"}
 			x.fail(http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %v", bodyPatience))
 			return false
 		}
-		// The client has left half-way; there is nobody to answer.
+		// The client has left half-way, so an answer would reach nobody.
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// readBody reads the request's body to its end: a server does so before it works.
-// It returns false if the request is answered already.
+// readBody reads the request's body to its end, as servers do before they work. It
+// returns false if it has answered the request already.
 func (x *exchange) readBody(keep bool) bool {
 	end := x.awaitBody()
 	body := io.LimitReader(x.r.Body, topology.MaxBody)
@@ -206,7 +208,7 @@ func (x *exchange) respond(reply *reply) {
 		x.w.WriteHeader(reply.status)
 	}
 	if len(body) > 0 {
-		// A client that has left cannot be told.
+		// It fails only if the client has left, who then needs no answer.
 		_, _ = x.w.Write(body)
 	}
 }
@@ -222,7 +224,8 @@ func (x *exchange) tellFallbacks() {
 	}
 }
 
-// tellDegraded says how many parts of the answer are not what they should be.
+// tellDegraded sets the header that says how many parts of the answer are missing
+// or replaced.
 func (x *exchange) tellDegraded() {
 	if n := min(x.machine.Degraded(), control.MaxDegraded); n > 0 {
 		x.w.Header()[control.DegradedHeader] = []string{strconv.Itoa(n)}
@@ -234,7 +237,8 @@ func (x *exchange) fail(status int, text string) {
 	writeError(x.w, status, text)
 }
 
-// failWith answers with the body that the System gives for a failure, if any.
+// failWith answers with a failure: with the body that the System describes for it,
+// or with its text.
 func (x *exchange) failWith(f *exec.Failure) {
 	if after := x.machine.RetryAfter(); after > 0 {
 		x.w.Header()["Retry-After"] = []string{strconv.Itoa(after)}

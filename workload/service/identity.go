@@ -12,18 +12,20 @@ import (
 )
 
 const (
-	// maxID bounds a request id, a fault id and what is repeated of a name.
+	// maxID bounds, in bytes, a request id, a fault id, and a name that is repeated
+	// in a text.
 	maxID = 128
 	// maxHop bounds a hop: 64 indexes of up to 4 digits fit.
 	maxHop = 512
-	// maxAuthorization bounds what is passed on of that header.
+	// maxAuthorization bounds the header Authorization that is passed on.
 	maxAuthorization = 8 << 10
-	// maxTraceState is the size that the W3C asks to be passed on.
+	// maxTraceState bounds the header tracestate: the W3C asks to pass on at least
+	// this size.
 	maxTraceState = 512
 )
 
-// value returns the one value of a header, or "" where it is missing or longer
-// than the bound. The name must be canonical.
+// value returns the first value of a header, or "" if it is missing or longer than
+// bound bytes. The name must be canonical.
 func value(h http.Header, name string, bound int) string {
 	v := h[name]
 	if len(v) == 0 || len(v[0]) > bound {
@@ -32,13 +34,14 @@ func value(h http.Header, name string, bound int) string {
 	return v[0]
 }
 
-// newRequestID returns a random UUID. It is made for every request that has none,
-// and no secret, so a fast generator makes it.
+// newRequestID returns a random UUID. It uses a fast generator, because every
+// request without an id needs one, and ids are not secret.
 func newRequestID() string {
 	return string(load.AppendUUID(make([]byte, 0, load.RequestIDLength), fast.Uint64(), fast.Uint64()))
 }
 
-// setRequestID gives the answer the id of its request, or a new one.
+// setRequestID sets the id of the answer to that of its request, or to a new one,
+// and returns it.
 func setRequestID(to, from http.Header) string {
 	if given := from[control.RequestIDHeader]; len(given) > 0 && given[0] != "" && len(given[0]) <= maxID {
 		to[control.RequestIDHeader] = given[:1]
@@ -49,7 +52,7 @@ func setRequestID(to, from http.Header) string {
 	return id
 }
 
-// timeLeftFor is the time that the caller says is left, or exec.Never.
+// timeLeftFor returns the time that the caller says is left, or exec.Never.
 func timeLeftFor(h http.Header) time.Duration {
 	if text := value(h, control.DeadlineHeader, 20); text != "" {
 		if ms, err := strconv.ParseInt(text, 10, 64); err == nil && ms >= 0 && ms < int64(exec.MaxLeft/time.Millisecond) {

@@ -16,8 +16,8 @@ const (
 	JSONLogs = "json"
 )
 
-// NewLogger writes lines of a format: JSON objects, or key=value pairs for people.
-// Verbose ones have a line for each request.
+// NewLogger returns a logger that writes JSON objects, or key=value pairs for
+// people. At debug level it has a line for each request.
 func NewLogger(w io.Writer, format string, level slog.Level) (*slog.Logger, error) {
 	options := &slog.HandlerOptions{Level: level}
 	switch format {
@@ -53,7 +53,7 @@ func (x *exchange) logRequest(took time.Duration) {
 	log.LogAttrs(x.r.Context(), slog.LevelDebug, "request", attributes...)
 }
 
-// failedWith is why the request was not answered well; "" if it was.
+// failedWith returns why the request was not answered well, or "" if it was.
 func (x *exchange) failedWith() string {
 	if x.status > 0 && x.status < 400 {
 		return ""

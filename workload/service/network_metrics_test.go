@@ -14,8 +14,8 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
-// TestNetworkMetricsAreOfTheService asks a process for its metrics. What its network
-// carried is among them only if no other program uses that network.
+// TestNetworkMetricsAreOfTheService asks a process for its metrics. They include
+// network traffic only if no other program uses the process's network.
 func TestNetworkMetricsAreOfTheService(t *testing.T) {
 	for _, own := range []bool{false, true} {
 		s, err := New(Config{System: "shop", Service: topology.NewService("web"), ProcessMetrics: true, OwnNetwork: own})

@@ -14,9 +14,9 @@ type sender interface {
 	Close()
 }
 
-// SetPeers says anew where the services of the system are, as peer.NewBook takes it.
-// Requests in flight finish with what they have begun; connections to addresses that
-// are not in the map any more are not used again.
+// SetPeers replaces the addresses of the system's services; see peer.NewBook.
+// Attempts under way finish. Connections to addresses that are no longer in the map
+// are not used again.
 func (s *Service) SetPeers(peers map[string][]string) error {
 	book, err := peer.NewBook(s.cfg.System, peers, s.cfg.AllowHosts)
 	if err != nil {
@@ -28,7 +28,7 @@ func (s *Service) SetPeers(peers map[string][]string) error {
 	return nil
 }
 
-// Unreachable lists the services of the system that take no connection now; see
+// Unreachable lists the services of the system that accept no connection now; see
 // peer.Book.
 func (s *Service) Unreachable(ctx context.Context) []string {
 	return s.peers.Load().Unreachable(ctx)

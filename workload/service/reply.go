@@ -10,13 +10,13 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/service/metrics"
 )
 
-// A reply is the answer of an endpoint, made once.
+// A reply is the prepared answer of an endpoint.
 type reply struct {
 	status  int
 	header  []field
 	body    []byte
 	metrics *metrics.Endpoint
-	// template has names that each request fills in.
+	// template is the body if it has names that each request fills in.
 	template string
 	names    []string
 }
@@ -50,10 +50,11 @@ func (r *reply) set(body []byte, contentType string) {
 	}
 }
 
-// smallBody is up to where net/http tells the length by itself, with less work.
+// smallBody is the size up to which net/http sets Content-Length itself, which is
+// cheaper.
 const smallBody = 2048
 
-// setBody is set for a text of the System's file.
+// setBody gives the reply a body from the System's file.
 func (r *reply) setBody(body []byte) { r.set(body, contentTypeOf(body)) }
 
 func contentTypeOf(body []byte) string {
@@ -66,9 +67,9 @@ func contentTypeOf(body []byte) string {
 // emptyPayload is the body of an answer without a size.
 const emptyPayload = `{"payload":""}` + "\n"
 
-// payload returns a body of exactly size bytes. From 15 bytes on it is a JSON
-// object with a payload of zeros; below that bare zeros; for 0 it is the object
-// with an empty payload.
+// payload returns a body of exactly size bytes: a JSON object with a payload of
+// zeros or, below 15 bytes, only zeros. For size 0 it is the object with an empty
+// payload.
 func payload(size int64) (body []byte, contentType string) {
 	switch {
 	case size <= 0:
@@ -88,8 +89,8 @@ func bodyForbidden(status int) bool {
 	return status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
 }
 
-// damage returns the body with every 64th byte inverted, the first included,
-// so that its length stays and no reader takes it for what it was.
+// damage returns the body with every 64th byte inverted, beginning with the first.
+// The length stays, but no reader can mistake it for the right body.
 func damage(body []byte) []byte {
 	damaged := bytes.Clone(body)
 	for i := 0; i < len(damaged); i += 64 {
@@ -102,7 +103,7 @@ func damage(body []byte) []byte {
 func writeError(w http.ResponseWriter, status int, text string) {
 	var body bytes.Buffer
 	out := json.NewEncoder(&body)
-	out.SetEscapeHTML(false) // people read addresses such as 10.0.0.2:80->10.0.0.3:80 in it
+	out.SetEscapeHTML(false) // keep addresses such as 10.0.0.2:80->10.0.0.3:80 readable
 	_ = out.Encode(struct {  // a string always has a JSON form
 		Error string `json:"error"`
 	}{text})

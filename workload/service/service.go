@@ -1,6 +1,7 @@
-// Package service is the mock service: a net/http server that does what
-// model/behave decides for chains and for the endpoints of a System, with real
-// work, faults that come and go, bounded workers, and metrics.
+// Package service is the mock service: a net/http server that answers chains and
+// the endpoints of a System. model/exec and model/behave decide about each request;
+// this package carries out the decisions with real work, faults, bounded workers,
+// calls and metrics.
 //
 // # Which POST on / is a chain
 //
@@ -12,15 +13,14 @@
 //
 // # Headers
 //
-// X-Request-ID is made (UUID v4) where it is missing and passed on. traceparent
-// is passed on with the span of the attempt, or made from the seed and the
-// request's id; tracestate goes with it.
-// Microsim-Hop is the place in the tree of calls of one request: the indexes of
-// the calls that led there, 0.2.1. Microsim-From names the calling service.
-// Microsim-Deadline is the time left for the request as a whole in whole
-// milliseconds; a service gives its own calls no more than what is left, and
-// answers 504 once it is over. That a caller waits less for one answer, it is
-// not told. Authorization is passed on to the system's own services.
+// X-Request-ID is passed on; a missing one is made (UUID v4). traceparent is passed
+// on with the span of the attempt, or made from the seed and the request's id;
+// tracestate goes with it. Microsim-Hop is the place in the tree of calls of one
+// request: the indexes of the calls that led there, such as 0.2.1. Microsim-From
+// names the calling service. Microsim-Deadline is the time left for the whole
+// request in whole milliseconds: a service gives its calls no more than that, and
+// answers 504 when it is over. It does not tell the timeout of a single attempt.
+// Authorization is passed on to services of the same system only.
 package service
 
 import (
@@ -58,58 +58,59 @@ type Config struct {
 	Service topology.Service
 	// Replica counts from 1; 0 means 1.
 	Replica int
-	// Seed is the run's; random decisions follow from it.
+	// Seed is the seed of the run, from which random decisions follow.
 	Seed uint64
-	// Peers are the base URLs of the replicas of each service that may be
-	// called, itself included. The map must not be changed afterwards.
+	// Peers are the base URLs of the replicas of each service that may be called,
+	// this one included. Do not change the map afterwards.
 	Peers map[string][]string
 	// AllowHosts are hosts, or host:port, outside the system that chains may
 	// name by URL.
 	AllowHosts []string
-	// Stores are the data stores of the system, and NewDriver makes the driver of
-	// one; without it, no store can be called. This package knows no driver, so that
-	// programs that call no store stay small.
+	// Stores are the data stores of the system. NewDriver makes the driver of a
+	// store; without it no store can be called. It is passed in, so that programs
+	// that call no store stay small.
 	Stores    []topology.Service
 	NewDriver func(caller string, t *topology.Service) (store.Driver, error)
-	// Token opens /admin and /set-delay; without one they are off.
+	// Token is the token that /admin and /set-delay demand; if it is empty, they
+	// are off.
 	Token string
-	// TraceSample is the share, from 0 to 1, of traces whose spans are kept
-	// whatever becomes of the request; those of requests that fail are kept, too.
-	// 0 makes no spans.
+	// TraceSample is the share, from 0 to 1, of requests whose spans are kept. The
+	// spans of requests that fail are always kept, except that 0 makes no spans at
+	// all.
 	TraceSample float64
 	// Limits bound what a request may ask for.
 	Limits chain.Limits
-	// Logger gets a line per request at debug level, and faults that come and go at
-	// info level; nil means none.
+	// Logger gets a line for each request at debug level, and for each change of a
+	// fault at info level; nil means no logs.
 	Logger *slog.Logger
 	// Transport sends the calls; nil means the service's own client, which never
 	// sends a request twice and follows no redirects.
 	Transport http.RoundTripper
-	// Grace is how long Serve waits for requests in flight when it ends; 0 means
+	// Grace is how long Serve, at its end, waits for requests in flight; 0 means
 	// DefaultGrace.
 	Grace time.Duration
-	// TempDir is where io is written; empty means the system's.
+	// TempDir is where work of kind io writes; empty means os.TempDir.
 	TempDir string
 	// ProcessMetrics adds the metrics of the process and of Go's runtime, for a
 	// process that serves nothing else.
 	ProcessMetrics bool
-	// OwnNetwork says that the process has a network namespace that it shares with no
-	// other program. Only then its metrics tell what the network carried: the kernel
-	// counts by namespace.
+	// OwnNetwork says that the process shares its network namespace with no other
+	// program. Only then metrics include network traffic, because the kernel counts
+	// it by namespace.
 	OwnNetwork bool
 }
 
-// DefaultGrace is how long requests in flight may take when a service ends.
+// DefaultGrace is the default of Config.Grace.
 const DefaultGrace = 5 * time.Second
 
-// A Service is one replica of a mock service. Its methods may be called from
-// many goroutines.
+// A Service is one replica of a mock service. Many goroutines may call its methods
+// at once.
 type Service struct {
 	cfg    Config
 	limits chain.Limits
 	log    *slog.Logger
-	// served is what requests that begin are decided by; describing is held while it
-	// changes.
+	// served is the description that new requests follow; describing is held while
+	// it changes.
 	served     atomic.Pointer[served]
 	describing sync.Mutex
 	metrics    *metrics.Metrics
@@ -118,37 +119,37 @@ type Service struct {
 	peers      atomic.Pointer[peer.Book]
 	client     sender
 	stores     *stores
-	// admission lets requests wait inside; nil where they wait in the accept
-	// queue.
+	// admission is the queue of requests inside the service; nil if they wait in
+	// the accept queue.
 	admission *workers.Admission
-	// began is what the times of machines count from.
+	// began is the time from which the times of machines count.
 	began time.Time
-	// held is the memory that is real.
+	// held is the memory that is really allocated, in bytes.
 	held atomic.Int64
-	// units draws the numbers of units of CPU; it is made when it is first used.
+	// units does units of arithmetic; it is made when it is first used.
 	units func() *work.Units
-	// slots are the processors that requests take turns on.
+	// slots are the processors on which requests take turns.
 	slots chan struct{}
 	ready atomic.Bool
-	// loopback is set if the service is reached by this machine alone.
+	// loopback is set if only this machine can reach the service.
 	loopback atomic.Bool
 	traffic  http1.Traffic
-	// queue is the length of the accept queue, where Serve knows it.
+	// queue returns the length of the accept queue; nil if Serve does not know it.
 	queue atomic.Pointer[func() int]
 
 	exchanges sync.Pool
-	// inFlight counts requests; working those and what they left running
-	// beside them.
+	// inFlight counts requests. working counts requests and leaks, which go on
+	// after their request.
 	inFlight, working atomic.Int64
-	// idle gets a token when the last of working has ended after the stop.
+	// idle gets a token when, after the stop, working has come to 0.
 	idle chan struct{}
-	// stop ends all waiting and working; it is closed when the grace is over.
+	// stop ends all waiting and work. It is closed when the grace is over.
 	stop     chan struct{}
 	stopOnce sync.Once
 }
 
-// New returns a service that is ready to be served. Nothing runs yet. Data
-// stores are served by package workload/store.
+// New returns a service that is ready for Serve or Handler. It starts nothing. Data
+// stores are served by package workload/store instead.
 func New(cfg Config) (*Service, error) {
 	if cfg.Service.Kind.IsStore() {
 		return nil, fmt.Errorf("service %q is a data store of kind %q, and this program serves services of kind %q; start the system with kubectl microsim up --on local", cfg.Service.Name, cfg.Service.Kind, topology.Base)
@@ -190,7 +191,7 @@ func New(cfg Config) (*Service, error) {
 	return s, nil
 }
 
-// measured is what the metrics ask the service for.
+// measured returns the functions by which metrics read the service's state.
 func (s *Service) measured() metrics.Source {
 	return metrics.Source{
 		Service: s.Name(), Callees: s.cfg.Service.Calls(), Process: s.cfg.ProcessMetrics, OwnNetwork: s.cfg.OwnNetwork,
@@ -206,10 +207,11 @@ func (s *Service) measured() metrics.Source {
 	}
 }
 
-// now is the time since the service's start, which machines are told.
+// now returns the time since the service's start, as machines are told it.
 func (s *Service) now() time.Duration { return time.Since(s.began) }
 
-// clock is a time of machines on the clock; zero stands for exec.Never.
+// clock converts a time of machines to a time of the clock; exec.Never becomes the
+// zero time.
 func (s *Service) clock(at time.Duration) time.Time {
 	if at == exec.Never {
 		return time.Time{}
@@ -220,12 +222,13 @@ func (s *Service) clock(at time.Duration) time.Time {
 // Name returns the service's name.
 func (s *Service) Name() string { return s.cfg.Service.Name }
 
-// Handler returns the whole service as a handler: chains, endpoints, and what
-// ControlHandler has. It does not bound workers; Serve does.
+// Handler returns the whole service as a handler: chains, endpoints, and the paths
+// of ControlHandler. It does not bound workers; Serve does.
 func (s *Service) Handler() http.Handler { return http.HandlerFunc(s.serveHTTP) }
 
-// ControlHandler returns only /healthz, /readyz, /metrics, /admin and
-// /set-delay, for a second listener that a full accept queue does not block.
+// ControlHandler returns a handler of /healthz, /readyz, /metrics, /admin and
+// /set-delay only, for a second listener that answers although the accept queue is
+// full.
 func (s *Service) ControlHandler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		setRequestID(w.Header(), r.Header)
@@ -235,13 +238,13 @@ func (s *Service) ControlHandler() http.Handler {
 	})
 }
 
-// maxHeader bounds the header of a request.
+// maxHeader bounds the header of a request, in bytes.
 const maxHeader = 64 << 10
 
-// Serve answers the connections of ln until ctx ends. Then it takes no more,
-// gives requests in flight the grace to end, closes what is left, and returns
-// nil when every goroutine has ended and all memory is freed. Any other end of
-// the listener is an error. A service is served once.
+// Serve answers the connections of ln until ctx ends. Then it accepts no more,
+// waits for requests in flight as long as the grace allows, ends the rest, and
+// returns nil when every goroutine has ended and all memory is freed. It returns an
+// error if the listener ends before ctx. Call it once.
 func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	defer ln.Close()
 	held := work.NewBlock(&s.held, int64(s.cfg.Service.Memory))
@@ -282,7 +285,7 @@ func (s *Service) Serve(ctx context.Context, ln net.Listener) error {
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.Grace)
 	defer cancel()
 	if server.Shutdown(grace) != nil {
-		// The grace is over; Close below ends what still works.
+		// The grace is over. Close, below, ends the work that is left.
 		_ = server.Close()
 	}
 	s.queue.Store(nil)
@@ -299,9 +302,9 @@ func isLoopback(addr net.Addr) bool {
 	return ok && tcp.IP.IsLoopback()
 }
 
-// Close ends all work, takes the faults back, closes the connections to other
-// services and waits until all is gone. Serve does it at its end; a service
-// that was used by its Handler alone must be closed.
+// Close ends all work, clears the faults, closes the connections to other services
+// and waits until all of that has ended. Serve calls it at its end. Call it for a
+// service of which only Handler was used.
 func (s *Service) Close() {
 	s.stopOnce.Do(func() { close(s.stop) })
 	s.client.Close()
@@ -310,11 +313,11 @@ func (s *Service) Close() {
 	for s.working.Load() > 0 {
 		<-s.idle
 	}
-	// Another Close may wait for the same token.
+	// Pass the token on: another Close may wait for it, too.
 	s.signalIdle()
 }
 
-// enter counts a piece of work in, unless the service is stopping.
+// enter counts a piece of work, or reports false if the service is stopping.
 func (s *Service) enter() bool {
 	s.working.Add(1)
 	if s.stopping() {
@@ -325,8 +328,8 @@ func (s *Service) enter() bool {
 }
 
 func (s *Service) leave() {
-	// The decrement comes first: Close has closed stop before it looks at the
-	// count, so one of the two sees the other.
+	// Decrement before looking at stop. Close closes stop before it looks at the
+	// count, so at least one of the two sees the other.
 	if s.working.Add(-1) == 0 && s.stopping() {
 		s.signalIdle()
 	}

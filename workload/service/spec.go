@@ -12,9 +12,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// A Spec is a service's own part of the System: what the environment variable
-// MICROSIM_SERVICE holds as JSON. Services in other languages read the same.
-// SpecFor makes it.
+// A Spec is the part of the System that one replica needs. Programs get it as JSON
+// in the environment variable MICROSIM_SERVICE, in whatever language they are
+// written. SpecFor makes it.
 type Spec struct {
 	// System is the name of the system.
 	System string `json:"system"`
@@ -22,8 +22,8 @@ type Spec struct {
 	Service topology.Service `json:"service"`
 	// Replica counts from 1.
 	Replica int `json:"replica,omitempty"`
-	// Seed is the run's. It is written as text, because a JSON number does not
-	// hold 64 bits everywhere.
+	// Seed is the seed of the run. It is written as text, because JSON numbers do
+	// not hold 64 bits in every language.
 	Seed uint64 `json:"seed,string,omitempty"`
 	// Peers are the base URLs of the replicas of each service of the system.
 	Peers map[string][]string `json:"peers,omitempty"`
@@ -34,7 +34,8 @@ type Spec struct {
 	// AllowHosts are hosts outside the system that chains may name by URL.
 	AllowHosts []string     `json:"allowHosts,omitempty"`
 	Limits     chain.Limits `json:"limits,omitzero"`
-	// Token opens /admin. Without it they are off.
+	// Token is the token that /admin and /set-delay demand; without it they are
+	// off.
 	Token string `json:"token,omitempty"`
 	// Grace is how long requests in flight may take at the end.
 	Grace unit.Duration `json:"grace,omitzero"`
@@ -47,7 +48,7 @@ func SpecFor(system *topology.System, service *topology.Service, replica int, se
 		Peers: peers, AllowHosts: system.AllowHosts, Token: token,
 	}
 	if _, other := service.Foreign(); other || service.Kind.IsStore() {
-		return s // other runtimes have no drivers, and stores call nobody
+		return s // other runtimes have no drivers, and stores make no calls
 	}
 	for i := range system.Services {
 		if t := &system.Services[i]; t.Kind.IsStore() {
@@ -57,8 +58,8 @@ func SpecFor(system *topology.System, service *topology.Service, replica int, se
 	return s
 }
 
-// ParseSpec reads a Spec from JSON. Unknown fields are errors, so that a spec of
-// a newer program is not served in part.
+// ParseSpec reads a Spec from JSON. It refuses unknown fields, because it would
+// serve the spec of a newer program only in part.
 func ParseSpec(data []byte) (*Spec, error) {
 	var spec Spec
 	dec := json.NewDecoder(bytes.NewReader(data))

@@ -17,18 +17,18 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/workload/service/peer"
 )
 
-// stores are the data stores of the system, as far as the service knows them.
+// stores has the data stores that the service knows.
 type stores struct {
 	known atomic.Pointer[[]topology.Service]
-	// called are those that the service calls or has called, by name. The map is never
-	// changed: another takes its place.
+	// called has, by name, the stores that the service calls or has called. The map is
+	// never changed, but replaced by another.
 	called atomic.Pointer[map[string]*calledStore]
-	// ctx ends what is under way.
+	// ctx ends the operations under way.
 	ctx context.Context
 	end context.CancelFunc
 }
 
-// A calledStore is one that the service calls.
+// A calledStore is a data store that the service calls.
 type calledStore struct {
 	driver store.Driver
 	// of is the store that the driver was made for.
@@ -45,8 +45,9 @@ func newStores() *stores {
 	return s
 }
 
-// openStores makes a driver for each store that the calls of a plan are to and that has
-// none yet. On an error those that were made stay, for the next plan or for close.
+// openStores makes a driver for each store that the plan calls, if it has none yet. On
+// an error it keeps the drivers made so far: the next plan uses them, or close closes
+// them.
 func (s *Service) openStores(plan *behave.Service, all []topology.Service) error {
 	for _, call := range plan.Sites {
 		if !call.ToStore() || (*s.stores.called.Load())[call.To] != nil {
@@ -71,8 +72,8 @@ func (s *Service) openStores(plan *behave.Service, all []topology.Service) error
 	return nil
 }
 
-// changed names a store that the service has called and that is another one in a list;
-// "" means none. A driver keeps the settings that it was made with.
+// changed returns the name of a store whose settings in the list differ from those
+// that its driver was made with, or "". Such a driver cannot follow the list.
 func (s *stores) changed(all []topology.Service) string {
 	called := *s.called.Load()
 	for i := range all {
@@ -91,7 +92,7 @@ func (s *stores) has(name string) bool {
 	return slices.ContainsFunc(*s.known.Load(), func(t topology.Service) bool { return t.Name == name })
 }
 
-// keepOnly closes connections to addresses that are none of the peers'.
+// keepOnly closes the connections to stores at addresses that are not in the book.
 func (s *stores) keepOnly(book *peer.Book) {
 	for name, called := range *s.called.Load() {
 		var addresses []string
@@ -105,15 +106,15 @@ func (s *stores) keepOnly(book *peer.Book) {
 func (s *stores) close() {
 	s.end()
 	for _, called := range *s.called.Load() {
-		_ = called.driver.Close() // nothing is under way any more
+		_ = called.driver.Close() // no operation is under way any more, so none is lost
 	}
 }
 
-// items is how many items a store has.
+// items returns how many items a store has.
 func (s *stores) items(name string) int { return (*s.called.Load())[name].items }
 
-// operate does the operations of an attempt one after another, up to the first that
-// fails. missed says that a read found no item.
+// operate does the operations of an attempt one after another, until one fails.
+// missed says that a read found no item.
 func (x *exchange) operate(sent *sending) (missed bool, err error) {
 	s := x.service
 	ctx, cancel := context.WithCancel(s.stores.ctx)
@@ -143,7 +144,7 @@ func (x *exchange) operate(sent *sending) (missed bool, err error) {
 	return missed, nil
 }
 
-// query is the n-th operation of a call.
+// query returns the query for the n-th operation of a call.
 func (x *exchange) query(op *behave.Op, n int, kind topology.Operation) store.Query {
 	item := x.by.plan.ItemOf(x.machine.Who(), op, n, x.service.stores.items)
 	q := store.Query{Operation: kind, Item: store.ItemName(item)}

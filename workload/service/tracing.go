@@ -20,8 +20,8 @@ import (
 type tracer struct {
 	traces  span.Traces
 	sampler span.Sampler
-	// buffer is nil if no spans are made; the context of traces is passed on all
-	// the same.
+	// buffer keeps the spans. It is nil if none are made; trace contexts are passed
+	// on nevertheless.
 	buffer *span.Buffer
 	// began is the service's start, in nanoseconds since 1970.
 	began int64
@@ -35,18 +35,18 @@ func newTracer(cfg *Config, began time.Time) tracer {
 	return t
 }
 
-// A tracing is what one request notes for its trace. The buffers are used again
-// for other requests: a request whose trace is not kept allocates nothing.
+// A tracing gathers the spans and events of one request. Its buffers are reused, so
+// that a request whose trace is not kept allocates nothing.
 type tracing struct {
-	// context is that of the request's trace. Its Span is the parent that the
-	// request has brought, or zero.
+	// context is the trace context of the request. Its Span is the parent's, which
+	// the request has brought, or zero.
 	context    span.Parent
 	hasContext bool
-	// ids are known if the request makes calls.
+	// ids makes the ids of spans; it is set when the request makes its first call.
 	ids   span.Ids
 	hasID bool
-	// attempts are those of calls, in the order of their end. The other fields are
-	// guarded by the exchange's mu, too, once branches run.
+	// attempts are the spans of attempts in the order of their ends. While branches
+	// run, the exchange's mu guards all fields of tracing.
 	attempts []span.Span
 	events   []span.Event
 }
@@ -60,9 +60,9 @@ func (t *tracing) reset() {
 	*t = tracing{attempts: t.attempts[:0], events: t.events[:0]}
 }
 
-// traceContext is the context of the trace that the request belongs to. It is found
-// when it is first needed, as many requests need none. The caller holds the
-// exchange's mu if branches run.
+// traceContext returns the trace context of the request. It is computed when first
+// needed, because many requests need none. If branches run, the caller holds the
+// exchange's mu.
 func (x *exchange) traceContext() span.Parent {
 	if x.trace.hasContext {
 		return x.trace.context
@@ -76,12 +76,13 @@ func (x *exchange) traceContext() span.Parent {
 		}
 	}
 	id := t.traces.Of(x.id)
-	// Without spans of our own, others may want to see the trace.
+	// If this service makes no spans, mark the trace as sampled, because others may
+	// record it.
 	x.trace.context = span.Parent{Trace: id, Sampled: t.buffer == nil || t.sampler.Keeps(id)}
 	return x.trace.context
 }
 
-// traceparent is the context of the attempt that leads to a hop.
+// traceparent returns the header traceparent for the attempt that leads to a hop.
 func (x *exchange) traceparent(hop string) string {
 	x.mu.Lock()
 	t := &x.trace
@@ -94,7 +95,7 @@ func (x *exchange) traceparent(hop string) string {
 	return out.String()
 }
 
-// traceFault notes that a fault has acted, by its place from 1.
+// traceFault notes that a fault has acted. place counts from 1, as Op.Fault does.
 func (x *exchange) traceFault(place int) {
 	f := x.faults.running[place-1]
 	x.traceEvent(span.FaultActed, f.id, string(f.fault.Type))
@@ -111,15 +112,15 @@ func (x *exchange) traceEvent(name span.EventName, subject, detail string) {
 	x.mu.Unlock()
 }
 
-// A sending is one attempt of a call, before it is sent and after.
+// A sending is one attempt of a call, from its preparation to its end.
 type sending struct {
-	// toStore is the call of a data store at an address, which ends at a time and
-	// with cancel, which may be nil.
+	// toStore is set if the attempt calls a data store: at address, until a time,
+	// or until cancel, which may be nil, ends.
 	toStore *behave.Op
 	address string
 	until   time.Time
 	cancel  context.Context
-	// out is what is sent; nil if nothing is, for the reason in err.
+	// out is the HTTP request; nil if none is sent, for the reason in err.
 	out                       *peer.Request
 	err                       error
 	fault                     int
@@ -127,7 +128,7 @@ type sending struct {
 	callee, method, path, hop string
 }
 
-// traceAttempt notes how an attempt has ended.
+// traceAttempt notes the span of an attempt that has ended.
 func (x *exchange) traceAttempt(a *sending, start time.Duration, e *exec.Event) {
 	s := x.service
 	t := &s.tracer
@@ -151,10 +152,10 @@ func (x *exchange) traceAttempt(a *sending, start time.Duration, e *exec.Event) 
 	x.mu.Unlock()
 }
 
-// traceCall notes what became of a call beside its attempts.
+// traceCall notes events of a call that its attempts do not show.
 func (x *exchange) traceCall(c *exec.Call, callee string, e *exec.Event, fellBack bool) {
 	switch {
-	case e.Shared: // the one that made it tells
+	case e.Shared: // the request that made the call notes it
 	case c.Sent() == 0:
 		x.traceEvent(span.NotSent, callee, string(e.Class))
 	case e.Class == outcome.BreakerOpen:
@@ -165,7 +166,7 @@ func (x *exchange) traceCall(c *exec.Call, callee string, e *exec.Event, fellBac
 	}
 }
 
-// endTrace hands over the spans of the request.
+// endTrace passes the spans of the request to the buffer, if they are kept.
 func (x *exchange) endTrace(took time.Duration) {
 	s, h, t := x.service, x.r.Header, &x.trace
 	if s.tracer.buffer == nil {
@@ -183,7 +184,7 @@ func (x *exchange) endTrace(took time.Duration) {
 	s.tracer.buffer.Add(t.attempts)
 }
 
-// failureText says why the request is not answered well.
+// failureText returns why the request is not answered well.
 func (x *exchange) failureText() string {
 	switch end := x.machine.Ending(); {
 	case end.Kind == behave.OpFail:
@@ -195,7 +196,7 @@ func (x *exchange) failureText() string {
 	}
 }
 
-// clip bounds an error of a span.
+// clip shortens the error of a span to its bound.
 func clip(text string) string {
 	if len(text) > span.MaxError {
 		return text[:span.MaxError-3] + "..."
@@ -203,7 +204,7 @@ func clip(text string) string {
 	return text
 }
 
-// spans answers control.SpansPath.
+// spans handles requests to control.SpansPath.
 func (s *Service) spans(w http.ResponseWriter, r *http.Request) (any, error) {
 	if s.tracer.buffer == nil {
 		return nil, errors.New("reading the spans: the service makes none, because its traceSample is 0")

@@ -102,9 +102,9 @@ func (k kernel) readModule(ctx context.Context, name string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// order returns the named modules and all that they need, those first that
-// others need. What the kernel does not have as a module is left out: it may
-// be built in.
+// order returns the named modules and all that they need, those first that others
+// need. It leaves out names for which the kernel has no module, because they may be
+// built in.
 func (k kernel) order(ctx context.Context, names []string) ([]string, map[string][]byte, error) {
 	var order []string
 	content := map[string][]byte{}

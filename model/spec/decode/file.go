@@ -17,7 +17,8 @@ type File struct {
 	Mistakes Mistakes
 	Types    Types
 	// Nodes are the documents as the YAML library has them, empty ones included; nil
-	// for JSON. Who needs the layout of the file, too, need not read it again.
+	// for JSON. They save callers that need the layout of the file from parsing it
+	// again.
 	Nodes []*yaml.Node
 	// json says that the file is JSON, so that hints speak JSON.
 	json bool

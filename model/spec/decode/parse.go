@@ -170,8 +170,8 @@ type expander struct {
 	File    *File
 	left    int
 	stopped bool
-	// use is where the alias stands that is being expanded, or nil. What is wrong
-	// with its value is wrong there.
+	// use is the alias that is being expanded, or nil. Mistakes in its value are
+	// reported at the alias.
 	use *yaml.Node
 }
 

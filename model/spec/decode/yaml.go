@@ -10,7 +10,7 @@ import (
 // flowWidth is the longest object or list that is written in one line.
 const flowWidth = 80
 
-// YAML makes a node of the YAML library. What is small is written in one line.
+// YAML returns a node of the YAML library. Small values are written in one line.
 func (n *Node) YAML() *yaml.Node {
 	out := &yaml.Node{Kind: yaml.ScalarNode, Value: n.Scalar}
 	switch n.Shape {

@@ -21,8 +21,9 @@ type Operation interface {
 
 // In names the document of a file that an operation is for.
 type In struct {
-	// Document counts the documents from 0. That of an experiment that names the
-	// system of another document stands for that system, too.
+	// Document is the index of the document, counted from 0. If it is an experiment
+	// that names the system of another document, operations on the system change
+	// that document.
 	Document int `json:"document,omitempty"`
 }
 

@@ -15,9 +15,9 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/spec/decode"
 )
 
-// TestRandomChanges changes random lists, objects and values of all files. What
-// the decoder reads afterwards must be what it read before with the same change,
-// and the way back must lead to the same bytes.
+// TestRandomChanges changes random lists, objects and values of all files. Decoding
+// the changed text must give the old value with the same change, and undoing the
+// change must give the same bytes.
 func TestRandomChanges(t *testing.T) {
 	r := rand.New(rand.NewPCG(14, 1))
 	var made, refused int

@@ -72,7 +72,7 @@ func (lp *loop) run() {
 			n = 0
 		}
 		if n == 0 {
-			// Nothing at once: sleep, and let the runtime know.
+			// No event is ready: sleep, and let the runtime know.
 			var err error
 			if n, err = syscall.EpollWait(lp.epoll, events, -1); err != nil {
 				n = 0 // EINTR: nothing else can happen to a valid epoll

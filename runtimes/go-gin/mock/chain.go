@@ -86,7 +86,7 @@ type chainRefusedError struct {
 
 func (e *chainRefusedError) Error() string { return strings.Join(e.texts, "; ") }
 
-// parseChain reads a chain. Nothing of one with a mistake is run.
+// parseChain reads a chain. It refuses a chain with a mistake as a whole.
 func parseChain(body []byte, l *limits) (*chain, error) {
 	if len(body) > int(l.Body) {
 		return nil, &chainRefusedError{413, []string{fmt.Sprintf("the chain has more than the %d bytes possible", l.Body)}}

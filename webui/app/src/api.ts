@@ -3,7 +3,7 @@
 export interface Source { kind?: 'file' | 'example' | 'text' | 'system' | 'run'; on?: string; name: string; text: string; base: string; savable: boolean }
 export interface Example { name: string; title: string; kind: string }
 export interface Graph { nodes: GraphNode[]; edges: { from: number; to: number }[] }
-export interface GraphNode { name: string; kind?: string; replicas?: number; /** A data store, which other faults act on. */ store?: boolean }
+export interface GraphNode { name: string; kind?: string; replicas?: number; /** A data store, which other faults act on. */ store?: boolean; /** It runs, and the text does not have it. */ added?: boolean }
 export interface Mistake { line: number; column: number; text: string; full: string }
 export interface FileFault { name?: string; type: string; target: Record<string, unknown>; start?: string; duration?: string; probability: number; args?: Record<string, unknown> }
 export interface PlannedFault { index: number; label: string; type: string; target: string; service: string; caller?: string; from: number; to: number; rounds?: boolean; fault: FileFault }
@@ -21,16 +21,20 @@ export interface FaultView {
 export interface RunView {
   id: number; kind: 'played' | 'followed' | 'recorded'; on: string; name: string; state: 'starting' | 'running' | 'cleaning up' | 'done'; progress?: string; seed: number; length: number;
   frames: number; dropped?: number; phases: { name: string; at: number }[]; faults: FaultView[]; breakable: boolean; traced: boolean; logged: boolean; sends: boolean; error?: string; ended: boolean; passed: boolean; changeable: boolean; changes: SystemChange[];
-  loadChangeable: boolean; loadFactor: number; unreachable?: string; silentFor?: number;
+  loadChangeable: boolean; loadFactor: number; changing?: Changing; unreachable?: string; silentFor?: number;
 }
 export interface SystemChange { what: string[]; asked: number; done?: number; error?: string; elsewhere?: boolean }
+/** A change that is being made: how many replicas services shall have that have another number. */
+export interface Changing { asked: number; what: string[]; replicas: Record<string, number> }
+/** How what runs differs from the text that the page has made it from. */
+export interface Aside { added?: GraphNode[]; calls?: [string, string][]; removed?: string[] }
 export interface CheckResult extends CheckText { pass: boolean; why: string; notKnown?: boolean }
 export interface Alerts { names: string[]; fired: { alert: string; labels?: Record<string, string>; from: number; last: number; resolved?: number; resolvedAt?: string }[]; uncertain?: number; trouble?: string }
 export interface Result {
   passed: boolean; incomplete: boolean; incompleteBecause?: string; checks: CheckResult[]; command?: string; variant?: string; target: string; seed: number;
   explanation?: { trouble: boolean; lines: { at: number; service?: string; text: string }[] }; alerts?: Alerts; faults: { label: string; askedFrom: number; detections?: { alert: string; after: number; afterOrder: number }[] }[];
 }
-export interface RunDetail extends RunView { graph: Graph; system?: System; /** What the system was made from. */ text?: string; result?: Result }
+export interface RunDetail extends RunView { graph: Graph; system?: System; /** What the system was made from. */ text?: string; result?: Result; aside?: Aside }
 export interface RequestView { id: string; start: number; duration: number; what: string; end: string; failed: boolean }
 export interface RequestList { share: number; count: number; lost: number; slowest: RequestView[]; failed: RequestView[] }
 export interface RequestSpan { depth: number; service?: string; who: string; what: string; call?: boolean; start: number; duration: number; end: string; failed?: boolean; events?: string[] }

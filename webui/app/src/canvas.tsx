@@ -41,6 +41,15 @@ export function Canvas() {
         if (to !== null) void s.operate({ op: 'addCall', service: caller, call: boxes[to]!.name }, () => { s.selected.value = { kind: 'edge', from: caller, to: boxes[to]!.name }; });
         else void newService(caller);
       },
+      key: (i, key) => {
+        const b = s.drawn.peek().boxes[i]!, name = b.name;
+        if (!s.editable.peek() || b.group || b.added || name === '') return false;
+        if (key === 'n') void newService(name);
+        else if (key === 'c') s.linking.value = name; // which a click or Enter on another box ends
+        else if (key === 'Delete') void s.operate({ op: 'removeService', name, cascade: true }, () => { s.selected.value = null; });
+        else return false;
+        return true;
+      },
     });
     let asked = '', last: api.Placed | null = null;
     const stops = [
@@ -48,7 +57,7 @@ export function Canvas() {
         const graph = s.visible.value;
         if (!graph) return;
         const body = layoutOf(graph, s.together.value, s.opened.value, s.hot.value, s.narrow.value), key = JSON.stringify(body);
-        const draw = (placed: api.Placed): void => { last = placed; s.drawn.value = drawnOf(s.visible.peek()!, placed); g.show(s.drawn.peek(), placed); };
+        const draw = (placed: api.Placed): void => { last = placed; s.drawn.value = drawnOf(s.visible.peek()!, placed); g.show(s.drawn.peek(), placed); refocus(); };
         // Where all boxes stay, only what they say may be new.
         if (key === asked) { if (last) draw(last); return; }
         asked = key; last = null;
@@ -61,7 +70,13 @@ export function Canvas() {
       onPaper(() => g.paper()),
       effect(() => { relook(); }),
       effect(() => { reselect(); }),
+      effect(() => { if (s.focusing.value) refocus(); }),
     ];
+    /** A service that is not drawn yet gets the keyboard when it is. */
+    function refocus(): void {
+      const name = s.focusing.peek(), at = name ? s.drawn.peek().boxes.findIndex(b => b.id === 'node ' + name) : -1;
+      if (at >= 0) { s.focusing.value = ''; g.focus(at); }
+    }
     function reselect(): void {
       const c = s.selected.value;
       const { boxes, edges } = s.drawn.value;
@@ -89,7 +104,11 @@ export function Canvas() {
           const up = f ? f.service(i, b.name, S.up) : NaN, all = f ? f.service(i, b.name, S.replicas) : NaN, queue = f ? f.service(i, b.name, S.queue) : NaN, e = figuresOf(f, i, b.name);
           // Another program may have changed what runs, and the text not.
           const replicas = all && r && !r.ended && !s.applied.value && !s.dirty.value ? all : b.replicas;
-          if (up < all) badges.push({ text: `${up} of ${all} answer`, title: 'replicas that answer us', tone: 'down' });
+          const want = s.wanted(b.name);
+          if (b.added) badges.push({ text: 'added', title: 'it runs, and the file does not have it', tone: '' });
+          if (r && f && Number.isNaN(up) && s.removed.value.has(b.name)) badges.push({ text: 'removed', title: 'the file has it, and it does not run', tone: 'down' });
+          if (want !== undefined && want !== up) badges.push({ text: Number.isNaN(up) ? `${want} asked for` : up < want ? `${up} of ${want} answer` : `${up}, ${want} asked for`, title: 'replicas that answer us, and those that were asked for', tone: 'queue' });
+          else if (up < all) badges.push({ text: `${up} of ${all} answer`, title: 'replicas that answer us', tone: 'down' });
           else if (replicas > 1) badges.push({ text: '×' + replicas, title: replicas + ' replicas', tone: '' });
           if (queue > 0) badges.push({ text: `${queue} waiting`, title: 'requests that wait for a worker', tone: 'queue' });
           if (b.kind) badges.push({ text: b.kind, title: 'kind of service', tone: '' });
@@ -123,7 +142,7 @@ export function Canvas() {
   const found = find && whole ? whole.nodes.map(n => n.name).filter(n => n && find.test(n, () => figuresOf(s.frames.value, s.current.value, n))) : [];
   const services = (whole?.nodes.length ?? 1) - 1, apart = services > 0 && services <= 4 && !whole!.edges.some(e => whole!.nodes[e.from]!.name), mistakes = s.checked.value?.mistakes ?? [];
   return <section class="canvas" aria-label="Graph of the system">
-    <div class={'graph' + (s.editable.value ? ' editable' : '')} ref={host} data-part="graph" />
+    <div class={'graph' + (s.editable.value ? ' editable' : '') + (apart ? ' apart' : '')} ref={host} data-part="graph" />
     <div class="tools">
       {s.editable.value ? <button type="button" onClick={() => void newService('')} title="Adds a service to the file; its name can be changed at once">+ Service</button> : null}
       <input type="search" placeholder="Find: cart, or errors>1%" aria-label="Find services by name, or by conditions such as errors>1%, p99>200ms or callee=db" value={s.query.value} onInput={e => { s.query.value = e.currentTarget.value; }}
@@ -140,8 +159,8 @@ export function Canvas() {
         : <button type="button" onClick={() => { s.grouping.value = 'groups'; }}>Group</button>}</> : null}
       <button type="button" aria-label="Nearer" onClick={() => graph.current?.zoom(1.3)}>+</button><button type="button" aria-label="Farther" onClick={() => graph.current?.zoom(0.77)}>−</button><button type="button" onClick={() => graph.current?.fit()}>Fit</button>
     </div>
-    {s.frames.value ? <p class="legend"><span>in a box: share of errors · p99</span>{per > 0 ? <span>a dot stands for {per === 1 ? 'one request' : `${per} requests`}, <b class="bad">✕</b> fails</span> : null}<span><i class="edge e0" />ok</span><span><i class="edge e2" />errors &gt; 1 %</span><span><i class="edge e4" />&gt; 25 %</span><span><i class="edge open" />breaker open</span></p> : null}
-    {s.editable.value && !s.run.value && apart ? <p class="first" role="note">{services === 1 ? 'This is a system of one service. + Service adds another. ' : ''}Drag the dot at the right edge of a service to another service, and it calls that; drag it to an empty place for a new one. A click on a service or a call shows its fields. Then press Play.</p> : null}
+    {s.frames.value ? <p class="legend"><span>in a box: share of errors · p99</span>{per > 0 ? <span>a dot stands for {per === 1 ? 'one request' : `${per} requests`}, <b class="bad">✕</b> fails</span> : null}<span><i class="edge e0" />ok</span><span><i class="edge e2" />errors &gt; 1%</span><span><i class="edge e4" />&gt; 25%</span><span><i class="edge open" />breaker open</span></p> : null}
+    {s.editable.value && !s.run.value && apart ? <p class="first" role="note">{services === 1 ? 'This is a system of one service. + Service adds another. ' : ''}Drag the dot at the right edge of a service to another service, and it calls that; drag it to an empty place for a new one. A click on a service or a call shows its fields. By keyboard, <kbd>N</kbd> on a service adds one that it calls, <kbd>C</kbd> draws a call to another, and <kbd>Delete</kbd> removes it. Then press Play.</p> : null}
     {s.linking.value ? <p class="old" role="status">Choose the service that <b>{s.linking.value}</b> is to call, by a click or by the arrow keys and Enter. <button type="button" onClick={() => { s.linking.value = ''; }}>Cancel</button></p> : null}
     {(s.checked.value?.mistakes.length ?? 0) > 0 && s.sound.value ? <p class="old">The graph is that of the last text without mistakes.</p> : null}
     {!s.graph.value && s.checked.value ? <div class="empty"><p>{mistakes.length === 1 ? 'The file has a mistake, so there is no graph yet:' : `The file has ${mistakes.length} mistakes, so there is no graph yet:`}</p><ul>{mistakes.slice(0, 4).map((m, i) => <li key={i}>{m.full}</li>)}</ul><button type="button" class="primary" onClick={() => { s.tab.value = 'file'; s.pane.value = 'side'; s.wide.value = false; }}>Mend them in the file</button></div> : null}
@@ -160,7 +179,7 @@ async function newService(caller: string): Promise<void> {
   for (let n = 2; known.has(name); n++) name = 'service-' + n;
   const added = await s.operate({ op: 'addService', service: { name, work: { sleep: '5ms' } } }) && (!caller || await s.operate({ op: 'addCall', service: caller, call: name }));
   if (!added) return;
-  s.selected.value = { kind: 'service', name }; s.tab.value = 'details'; s.wide.value = false;
+  s.selected.value = { kind: 'service', name }; s.tab.value = 'details'; s.wide.value = false; s.fresh.value = name;
   // Its panel is drawn in one of the next frames.
   const write = (tries: number): void => {
     const field = document.querySelector<HTMLInputElement>('[data-part=edit-service] input');

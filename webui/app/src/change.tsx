@@ -53,12 +53,21 @@ export function EditService({ name, service }: { name: string; service: Record<s
   const root = useSchema();
   if (!s.editable.value || !service) return null;
   const set = (field: string, endpoint = '') => (value: Record<string, unknown>) => s.operate({ op: 'setService', service: name, ...(endpoint ? { endpoint } : {}), field, ...value });
-  const rename = (v: string): Promise<boolean> => s.operate({ op: 'renameService', name, to: v }, () => { s.selected.value = { kind: 'service', name: v }; });
+  const rename = (v: string): Promise<boolean> => {
+    // When a new service has its name, the keyboard goes on there. A field that is left has lost the focus.
+    const field = document.activeElement, on = s.fresh.value === name && field?.closest('[data-part=edit-service]');
+    return s.operate({ op: 'renameService', name, to: v }, () => {
+      s.selected.value = { kind: 'service', name: v };
+      s.fresh.value = '';
+      if (on && document.activeElement === field) s.focusing.value = v;
+    });
+  };
   const endpoints = (service['endpoints'] as Record<string, unknown>[] | undefined) ?? [];
   const part = (field: string, title: string, path: string[], value: unknown, endpoint = '') =>
     <Part key={endpoint + field + JSON.stringify(value ?? null)} root={root!} id={field} title={title} path={[...path, field]} value={value} none="as usual" set={set(field, endpoint)} />;
   return <section class="change" data-part="edit-service"><h3>Change it in the file</h3>
     <Field label="name" value={name} hint="a-z, 0-9 and -" write={rename} />
+    <p class="row wide"><button type="button" onClick={() => { s.linking.value = s.focusing.value = name; s.pane.value = 'graph'; }}>Draw a call from it</button></p>
     {root ? ['replicas', 'workers', 'backlog', 'memory', 'onCancel'].map(f => <Described key={f} root={root} path={servicePath} name={f} value={service[f]} set={v => set(f)(given(root, [...servicePath, f], v))} />) : null}
     {root ? <section class="policies wide">
       {endpoints.map(e => {
@@ -68,8 +77,7 @@ export function EditService({ name, service }: { name: string; service: Record<s
       })}
       {serviceParts.filter(([f]) => f !== 'store' || service[f] !== undefined).map(([f, title]) => part(f, title, servicePath, service[f]))}
     </section> : null}
-    <p class="row wide"><button type="button" onClick={() => { s.linking.value = name; s.pane.value = 'graph'; }}>Draw a call from it</button>
-      <button type="button" class="bad" onClick={() => void s.operate({ op: 'removeService', name, cascade: true }, () => { s.selected.value = null; })}>Remove it and the calls to it</button></p>
+    <p class="row wide"><button type="button" class="bad" onClick={() => void s.operate({ op: 'removeService', name, cascade: true }, () => { s.selected.value = null; })}>Remove it and the calls to it</button></p>
   </section>;
 }
 

@@ -126,7 +126,7 @@ function marks(from: number, to: number, most: number): number[] {
   return Array.from({ length: Math.floor(to / step + 1e-6) - Math.ceil(from / step - 1e-6) + 1 }, (_, i) => (Math.ceil(from / step - 1e-6) + i) * step);
 }
 /** A mark of an axis; one that would be rounded to another figure has none. */
-const tick = (value: (v: number) => string, x: number): string => /^\d+$/.test(value(x)) && !Number.isInteger(x) ? '' : value(x).replace(/\.0(?=\D)/, '');
+const tick = (value: (v: number) => string, x: number): string => /^\d+$/.test(value(x)) && !Number.isInteger(x) ? '' : value(x).replace(/(\.\d*?)0+(?=\D)/, '$1').replace(/\.(?=\D)/, '');
 /** The place of the time that is nearest to one. */
 function nearest(times: number[], t: number): number {
   let low = 0, high = times.length - 1;

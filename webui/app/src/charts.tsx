@@ -73,25 +73,35 @@ function drawMoments(c: LineChart, list: { at: number }[]): void {
     ink.beginPath(); ink.moveTo(x - 4, top + height); ink.lineTo(x + 4, top + height); ink.lineTo(x, top + height - 6); ink.fill();
   }
 }
-/** The windows of faults, with the name of each, or its type, if there is room: those that begin together lie below each other. */
+/** The faults that acted, with where their windows begin and end. */
+const windowsOf = (c: LineChart): { label: string; type: string; a: number; b: number }[] => (s.run.value?.faults ?? [])
+  .flatMap(f => f.from === null || f.error ? [] : [{ label: f.label, type: f.type, a: c.x(f.from), b: f.to === null ? c.left + c.width : c.x(f.to) }]);
+function inField(c: LineChart, draw: () => void): void {
+  c.ink.save();
+  c.ink.beginPath(); c.ink.rect(c.left, c.top, c.width, c.height); c.ink.clip();
+  draw();
+  c.ink.restore();
+}
 function drawWindows(c: LineChart): void {
-  const { ink, left, top, width, height } = c, size = 11 * c.scale, named = new Map<number, number>();
-  ink.save();
-  ink.beginPath(); ink.rect(left, top, width, height); ink.clip();
-  ink.font = `600 ${size}px system-ui, sans-serif`; ink.textBaseline = 'top'; ink.textAlign = 'left';
-  for (const fault of s.run.value?.faults ?? []) {
-    if (fault.from === null || fault.error) continue;
-    const a = c.x(fault.from), b = fault.to === null ? left + width : c.x(fault.to);
-    ink.fillStyle = c.colour('--shade');
-    ink.fillRect(a, top, Math.max(b - a, 2), height);
-    const row = named.get(Math.round(a)) ?? 0, room = Math.min(b, left + width) - a - 8;
-    named.set(Math.round(a), row + 1);
-    const text = [fault.label, fault.type].find(t => ink.measureText(t).width <= room);
-    if (row > 1 || !text) continue;
-    ink.fillStyle = c.colour('--warn');
-    ink.fillText(text, a + 4, top + 3 + row * size * 1.25);
-  }
-  ink.restore();
+  inField(c, () => {
+    c.ink.fillStyle = c.colour('--shade');
+    for (const { a, b } of windowsOf(c)) c.ink.fillRect(a, c.top, Math.max(b - a, 2), c.height);
+  });
+}
+/** The name of each fault in its window, or its type, if there is room: those that begin together lie below each other, and over the lines. */
+function drawNames(c: LineChart): void {
+  const { ink, left, top, width } = c, size = 11 * c.scale, named = new Map<number, number>();
+  inField(c, () => {
+    ink.font = `600 ${size}px system-ui, sans-serif`; ink.textBaseline = 'top'; ink.textAlign = 'left';
+    ink.fillStyle = c.colour('--warn'); ink.strokeStyle = c.colour('--sheet'); ink.lineWidth = 3; ink.lineJoin = 'round';
+    for (const { label, type, a, b } of windowsOf(c)) {
+      const row = named.get(Math.round(a)) ?? 0, room = Math.min(b, left + width) - a - 8;
+      named.set(Math.round(a), row + 1);
+      const text = [label, type].find(t => ink.measureText(t).width <= room);
+      if (row > 1 || !text) continue;
+      for (const way of ['strokeText', 'fillText'] as const) ink[way](text, a + 4, top + 3 + row * size * 1.25);
+    }
+  });
 }
 /** The moment that is looked at. */
 function drawLooked(c: LineChart): void {
@@ -131,18 +141,24 @@ function pointsOf(f: Frames, chart: Chart): Points[] {
   return values.map(v => ({ times, values: v }));
 }
 
+/** The share of a chart above its lines that the names of faults need, of which two at most lie below each other. */
+function roomOf(r: RunView | null): number {
+  const begins = (r?.faults ?? []).flatMap(f => f.from === null ? [] : [Math.round(f.from)]);
+  return !begins.length ? 0.08 : new Set(begins).size < begins.length ? 0.5 : 0.3;
+}
+
 function Plot({ chart }: { chart: Chart }) {
   const host = useRef<HTMLDivElement>(null), plot = useRef<LineChart>(undefined);
   useEffect(() => {
     const c = plot.current = new LineChart(host.current!, chart.lines, chart.value, {
       below: drawWindows,
-      above: c => { drawAlerts(c, alertsOf(s.selected.value)); drawMoments(c, momentsOf(s.run.value)); drawLooked(c); },
+      above: c => { drawAlerts(c, alertsOf(s.selected.value)); drawMoments(c, momentsOf(s.run.value)); drawLooked(c); drawNames(c); },
       choose: t => s.lookAt(t - 0.5),
     });
     return () => c.remove();
   }, []);
   const f = s.frames.value, i = s.current.value, r = s.run.value, fired = alertsOf(s.selected.value), moments = momentsOf(r);
-  useEffect(() => { if (f && plot.current) plot.current.show(pointsOf(f, chart), r?.faults.some(x => x.from !== null) ? 0.3 : 0.08); }, [s.arrived.value, r?.faults]);
+  useEffect(() => { if (f && plot.current) plot.current.show(pointsOf(f, chart), roomOf(r)); }, [s.arrived.value, r?.faults]);
   useEffect(() => { plot.current?.draw(); }, [s.looking.value, r?.changes, s.detail.value?.result?.alerts, s.theme.value, s.presenting.value]);
   return <figure class="chart" data-chart={chart.id}>
     <figcaption>{chart.title}<span class="legend">{chart.lines.map(l => <span key={l.label}><i style={{ borderTop: `3px ${l.dash ? 'dashed' : 'solid'} var(${l.colour})` }} />{l.label} <b>{f && i >= 0 ? chart.value(l.of(f, i)).replace('NaN', '–') : '–'}</b></span>)}</span></figcaption>

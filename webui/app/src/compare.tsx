@@ -70,5 +70,5 @@ function Curves({ c, what }: { c: api.Comparison; what: 'rate' | 'errors' | 'p99
     chart.show(c.curves.map(k => ({ times: k.at ?? [], values: k[what] ?? [] })), 0.08);
     return () => chart.remove();
   }, [host]);
-  return <figure class="chart"><figcaption>{titles[what]}<span class="legend"><span><i style={{ background: 'var(--c-blue)' }} />A</span><span><i style={{ background: 'var(--c-orange)' }} />B</span></span></figcaption><div class="plot" ref={setHost} role="img" aria-label={titles[what] + ' of both runs; the table has their figures'} /></figure>;
+  return <figure class="chart"><figcaption>{titles[what]}<span class="legend"><span><i style={{ borderTop: '3px solid var(--c-blue)' }} />A</span><span><i style={{ borderTop: '3px dashed var(--c-orange)' }} />B</span></span></figcaption><div class="plot" ref={setHost} role="img" aria-label={titles[what] + ' of both runs; the table has their figures'} /></figure>;
 }

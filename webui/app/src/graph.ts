@@ -7,7 +7,7 @@ export interface BoxLook { rate: string; detail: string; short?: string; level: 
 /** What an edge shows: how many requests a second, how bad, and whether a breaker holds calls back. */
 export interface EdgeLook { rate: number; errors: number; level: number; open: boolean; fault: boolean; dim: boolean; text: string }
 export interface Looks { box(i: number): BoxLook; edge(i: number): EdgeLook; moving: boolean; perDot(k: number): void }
-export interface Chosen { box(i: number): void; edge(i: number): void; none(): void; /** A call was drawn from a box to another, or to where no box is. */ link(from: number, to: number | null): void }
+export interface Chosen { box(i: number): void; edge(i: number): void; none(): void; /** A call was drawn from a box to another, or to where no box is. */ link(from: number, to: number | null): void; /** A key was pressed on a box: n for a new service that it calls, c for a call, Delete. */ key(i: number, key: string): boolean }
 
 const far = 0.42;
 
@@ -48,7 +48,7 @@ export class GraphView {
     this.canvas.setAttribute('aria-hidden', 'true');
     this.layer.className = 'boxes';
     this.layer.setAttribute('role', 'group');
-    this.layer.setAttribute('aria-label', 'Services. Arrow keys lead to the next one, Enter selects.');
+    this.layer.setAttribute('aria-label', 'Services. Arrow keys lead to the next one, Enter selects. N adds a service that it calls, C draws a call to another, Delete removes it.');
     this.host.append(this.canvas, this.layer);
     this.ink = this.canvas.getContext('2d')!;
     new ResizeObserver(() => { this.resize(); }).observe(host);
@@ -302,7 +302,7 @@ export class GraphView {
       e.dataset['node'] = box.name;
       e.tabIndex = i === Math.max(this.chosenBox, 0) ? 0 : -1;
       e.innerHTML = '<b></b><span class="figures"></span><span class="badges"></span><span class="plug" aria-hidden="true" title="Drag to a service that it calls, or to an empty place for a new one"></span>';
-      const name = box.name || 'clients', tail = name.length > 16 ? name.slice(-6) : '';
+      const name = box.name || 'clients', tail = name.length > 12 ? name.slice(-6) : '';
       e.querySelector('b')!.append(...[name.slice(0, name.length - tail.length), tail].filter(t => t).map(t => Object.assign(document.createElement('span'), { textContent: t })));
       e.addEventListener('click', () => { if (!this.pulled && !this.dragged) this.chosen.box(i); });
       e.querySelector('.plug')!.addEventListener('pointerdown', down => this.pull(i, down as PointerEvent));
@@ -321,11 +321,11 @@ export class GraphView {
     // What is small has larger letters, as far as they fit into the box.
     e.style.setProperty('--k', String(k));
     e.style.setProperty('--b', String(this.placed.nodeHeight < 60 ? 1 : k));
-    const classes = `node level-${look?.level ?? 0}${box.group ? ' group' : ''}${box.name ? '' : ' clients'}${i === this.chosenBox ? ' chosen' : ''}${look?.dim ? ' dim' : ''}${this.pulled?.to === i ? ' aim' : ''}`;
+    const classes = `node level-${look?.level ?? 0}${box.group ? ' group' : ''}${box.name ? '' : ' clients'}${box.added ? ' added' : ''}${i === this.chosenBox ? ' chosen' : ''}${look?.dim ? ' dim' : ''}${this.pulled?.to === i ? ' aim' : ''}`;
     if (e.className !== classes) e.className = classes;
     e.setAttribute('aria-pressed', String(i === this.chosenBox));
     const figures = e.children[1] as HTMLElement, text = look ? (short ? look.short ?? look.detail : [look.rate, look.detail].filter(t => t).join(' · ')) : '';
-    if (look && (short || box.name.length > 16)) e.title = `${box.name || 'clients'}: ${[look.rate, look.detail].filter(t => t).join(' · ')}`; else e.removeAttribute('title');
+    if (look && (short || box.name.length > 12)) e.title = `${box.name || 'clients'}: ${[look.rate, look.detail].filter(t => t).join(' · ')}`; else e.removeAttribute('title');
     if (figures.textContent !== text) figures.textContent = text;
     const badges = e.children[2] as HTMLElement, wanted = JSON.stringify(look?.badges ?? []);
     if (badges.dataset['is'] !== wanted) {
@@ -441,13 +441,14 @@ export class GraphView {
   }
   private key(e: KeyboardEvent): void {
     const i = this.focused();
-    if (i < 0) return;
+    if (i < 0 || this.pulled) return; // Escape gives up the call that is being drawn, and nothing else
     const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[e.key];
     if (way) { this.step(i, way[0]!, way[1]!); e.preventDefault(); return; }
     if (e.key === '+' || e.key === '=') this.zoom(1.25);
     else if (e.key === '-') this.zoom(0.8);
     else if (e.key === '0') this.fit();
     else if (e.key === 'Escape') this.chosen.none();
+    else if (!e.ctrlKey && !e.metaKey && !e.altKey && this.chosen.key(i, e.key)) { /* done */ }
     else return;
     e.preventDefault();
   }

@@ -1,4 +1,4 @@
-import type { Graph, Placed } from './api';
+import type { Aside, Graph, Placed } from './api';
 
 /** What is drawn: services, and groups of services that are taken together. */
 export interface Drawn {
@@ -7,7 +7,7 @@ export interface Drawn {
   edges: { from: number; to: number; keys: string[] }[];
 }
 /** A service, or a group: why says what its members have in common, inside which groups it is part of. */
-export interface Box { id: string; name: string; group: boolean; why: string; members: string[]; inside: { id: string; name: string }[]; kind: string; replicas: number }
+export interface Box { id: string; name: string; group: boolean; why: string; members: string[]; inside: { id: string; name: string }[]; kind: string; replicas: number; added: boolean }
 
 /** What the user has opened and closed, and services that stand alone. */
 export interface Opened { open: ReadonlySet<string>; shut: ReadonlySet<string>; shown: ReadonlySet<string> }
@@ -17,6 +17,17 @@ export const nothingOpened: Opened = { open: new Set(), shut: new Set(), shown: 
 export const grouped = 300;
 /** About so many boxes stand when it is. */
 export const boxes = 60;
+
+/** The graph of a text with what runs beside it. */
+export function joined(graph: Graph, aside: Aside | undefined): Graph {
+  const place = new Map(graph.nodes.map((n, i) => [n.name, i])), known = new Set(graph.edges.map(e => e.from + ' ' + e.to)), nodes = [...graph.nodes], edges = [...graph.edges];
+  for (const n of aside?.added ?? []) if (!place.has(n.name)) { place.set(n.name, nodes.length); nodes.push({ ...n, added: true }); }
+  for (const [a, b] of aside?.calls ?? []) {
+    const from = place.get(a), to = place.get(b);
+    if (from !== undefined && to !== undefined && !known.has(from + ' ' + to)) edges.push({ from, to });
+  }
+  return nodes.length === graph.nodes.length && edges.length === graph.edges.length ? graph : { nodes, edges };
+}
 
 /** The part of a graph with some services only, and those that are at most some calls away from one. */
 export function part(graph: Graph, kept: ReadonlySet<string> | null, around: { name: string; hops: number } | null): Graph {
@@ -60,7 +71,7 @@ export function drawnOf(graph: Graph, placed: Placed): Drawn {
   return {
     boxes: placed.boxes.map(b => {
       const node = b.why ? undefined : graph.nodes[b.members[0]!];
-      return { id: b.id, name: b.name, group: !!b.why, why: b.why ?? '', members: b.members.map(m => graph.nodes[m]!.name), inside: b.inside ?? [], kind: node?.kind ?? '', replicas: node?.replicas ?? 0 };
+      return { id: b.id, name: b.name, group: !!b.why, why: b.why ?? '', members: b.members.map(m => graph.nodes[m]!.name), inside: b.inside ?? [], kind: node?.kind ?? '', replicas: node?.replicas ?? 0, added: node?.added === true };
     }),
     edges: placed.edges.map(e => ({ from: e.from, to: e.to, keys: e.stands.map(k => graph.nodes[graph.edges[k]!.from]!.name + '>' + graph.nodes[graph.edges[k]!.to]!.name) })),
   };

@@ -17,6 +17,8 @@ import { RequestTree } from './tree';
 import { clock } from './text';
 
 function App() {
+  // Without the token of this program, there is nothing to show.
+  if (s.lost.value && !s.version.value) return <main class="doors"><h1>This page cannot be used</h1><p class="note bad" role="alert">{capital(s.lost.value)}.</p></main>;
   return <>
     <Top />
     {s.lost.value ? <p class="bar bad" role="alert"><span>{s.lost.value}</span> <button type="button" onClick={s.download}>Download the text</button></p> : null}
@@ -55,7 +57,7 @@ function Top() {
     <span class="spring" />
     {src && m > 0 ? <button type="button" class="bad" onClick={() => { s.tab.value = 'file'; s.pane.value = 'side'; s.wide.value = false; }}>{m === 1 ? '1 mistake' : `${m} mistakes`}</button> : null}
     {src && !s.view.value && (src.kind !== 'system' || s.run.value?.changeable) && src.kind !== 'run' ? <><button type="button" class="minor edits" disabled={!s.undoable.value.undo} onClick={() => s.editor.current?.undo()} aria-label="Undo" title="Undo the last change of the file">↶</button><button type="button" class="minor edits" disabled={!s.undoable.value.redo} onClick={() => s.editor.current?.redo()} aria-label="Redo" title="Do it again">↷</button></> : null}
-    {src && !s.view.value && src.kind !== 'system' && src.kind !== 'run' ? <button type="button" disabled={src.savable && !s.dirty.value && src.base !== ''} onClick={() => void s.save()}>{src.savable ? 'Save' : 'Download'}</button> : null}
+    {src && !s.view.value && src.kind !== 'run' && (src.kind !== 'system' || s.dirty.value && s.run.value?.ended) ? <button type="button" disabled={src.savable && !s.dirty.value && src.base !== ''} onClick={() => void s.save()}>{src.savable ? 'Save' : 'Download'}</button> : null}
     {src ? <button type="button" class="minor edits" onClick={() => void s.attempt(async () => { await navigator.clipboard.writeText(await s.link()); s.say('The link is copied. It holds the whole file, and opens it for anybody who runs `kubectl microsim ui` at this address.'); })}>Copy link</button> : null}
     <button type="button" class="minor" aria-pressed={s.presenting.value} onClick={() => { s.presenting.value = !s.presenting.value; s.wide.value = s.presenting.value && s.tab.value !== 'lesson'; }} title="Big type, for a projector, and more room for the graph">Present</button>
     <button type="button" class="minor" onClick={() => { s.theme.value = dark() ? 'light' : 'dark'; }} aria-label={dark() ? 'Light colours' : 'Dark colours'}>{dark() ? '☀' : '☾'}</button>
@@ -68,13 +70,14 @@ function Controls() {
   const [more, setMore] = useState(false);
   const put = (v: Partial<typeof set>): void => { s.setup.value = { ...set, ...v }; };
   const apply = r?.changeable && !s.view.value && s.text.value !== (src.kind === 'system' ? src.text : s.applied.value)
-    ? <button type="button" class="primary" disabled={s.applying.value || (s.checked.value?.mistakes.length ?? 0) > 0} title="Makes the running system what the text describes: services and calls come, change and go" onClick={() => void s.apply()}>{s.applying.value ? 'Changing it…' : 'Apply to the running system'}</button> : null;
-  if (src.kind === 'system') return <>{apply}<span class="state" data-state={r?.state}>{r?.ended ? 'not watched any more' : r?.unreachable ? 'does not answer' : 'runs ' + s.places[src.on ?? '']}</span>
+    ? <button type="button" class="primary" disabled={s.applying.value || !!s.underWay.value || (s.checked.value?.mistakes.length ?? 0) > 0} title="Makes the running system what the text describes: services and calls come, change and go" onClick={() => void s.apply()}>{s.applying.value || s.underWay.value ? 'Changing it…' : 'Apply to the running system'}</button> : null;
+  const changing = s.underWay.value ? <span class="state progress" role="status" data-part="under-way" title={s.underWay.value}>{s.underWay.value}</span> : null;
+  if (src.kind === 'system') return <>{apply}{changing}<span class="state" data-state={r?.state}>{r?.ended ? 'not watched any more' : r?.unreachable ? 'does not answer' : 'runs ' + s.places[src.on ?? '']}</span>
     {!r?.ended && r?.progress ? <span class="state progress" role="status" title={r.progress}>{r.progress}</span> : null}
     {r?.ended ? <button type="button" onClick={() => void s.open('system', r.name, '', src.on)}>Watch again</button> : null}</>;
   if (src.kind === 'run') return <span class="state">recorded {s.places[r?.on ?? ''] ?? r?.on}</span>;
   if (s.view.value) return null;
-  if (s.busy.value) return <><button type="button" class="stop" onClick={() => void s.stop()} disabled={r!.state === 'cleaning up'}>■ Stop</button>{apply}
+  if (s.busy.value) return <><button type="button" class="stop" onClick={() => void s.stop()} disabled={r!.state === 'cleaning up'}>■ Stop</button>{apply}{changing}
     <span class="state" data-state={r!.state} role="status">{r!.state === 'running' ? `${clock(s.frames.value?.count ? s.frames.value.time(s.frames.value.count - 1) : 0)} of ${clock(r!.length)}` : r!.state + '…'}</span>
     {r!.progress ? <span class="state progress" title={r!.progress}>{r!.progress}</span> : null}</>;
   return <span class="controls">

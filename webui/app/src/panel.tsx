@@ -1,5 +1,5 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
-import type { CheckResult, CheckText, FaultView, PlannedFault, Result } from './api';
+import type { CheckResult, CheckText, FaultView, PlannedFault, Result, System } from './api';
 import { Doc } from './doc';
 import { C, E, S, edgeKey } from './frames';
 import { AddService, EditCall, EditService } from './change';
@@ -113,9 +113,10 @@ function Moment({ at }: { at: number }) {
 
 /** What was changed of the system, or of its load, while it ran. */
 function Changes() {
-  const list = s.run.value?.changes ?? [];
-  if (!list.length) return null;
-  return <section data-part="changes"><h3>Changed while it ran</h3><ul class="moments">{list.map((c, i) => <li key={i}><Moment at={c.asked} /><span class={c.error ? 'bad' : ''}>{c.what.join('; ')}{c.error ? ': ' + c.error : c.done === undefined ? '' : c.elsewhere ? ', by another program' : `, done after ${seconds(c.done - c.asked)}`}</span></li>)}</ul></section>;
+  const list = s.run.value?.changes ?? [], now = s.underWay.value;
+  if (!list.length && !now) return null;
+  return <section data-part="changes"><h3>Changed while it ran</h3><ul class="moments">{list.map((c, i) => <li key={i}><Moment at={c.asked} /><span class={c.error ? 'bad' : ''}>{c.what.join('; ')}{c.error ? ': ' + c.error : c.done === undefined ? '' : c.elsewhere ? ', by another program' : `, done after ${seconds(c.done - c.asked)}`}</span></li>)}
+    {now ? <li><Moment at={s.run.value!.changing!.asked} /><span>{s.run.value!.changing!.what.join('; ')}, under way ({now})</span></li> : null}</ul></section>;
 }
 
 /** Why requests went wrong, as far as a run in virtual time has recorded it. */
@@ -197,7 +198,8 @@ function lineOf(name: string): number {
 
 function Service({ name }: { name: string }) {
   const f = s.frames.value, i = s.current.value, g = s.graph.value, at = g?.nodes.findIndex(n => n.name === name) ?? -1;
-  const service = (s.sound.value?.system ?? s.detail.value?.system)?.services.find(x => x['name'] === name);
+  const of = (system: System | undefined): Record<string, unknown> | undefined => system?.services.find(x => x['name'] === name);
+  const written = of(s.sound.value?.system), added = g?.nodes[at]?.added === true, service = written ?? (added || !s.sound.value?.system ? of(s.detail.value?.system) : undefined), want = s.wanted(name);
   const workers = Number(service?.['workers'] ?? 0);
   if (!g || at < 0) return <><Heading>{name}</Heading><p class="note">There is no such service any more.</p></>;
   const names = (list: number[]): string[] => list.map(n => g.nodes[n]!.name);
@@ -206,16 +208,17 @@ function Service({ name }: { name: string }) {
   const breaking = <Break key={name + ' ' + s.changing.value?.index} service={name} caller="" />;
   return <>
     <Heading line={lineOf(name)}>{name}</Heading>
+    {added ? <p class="note">It runs, and the file does not have it: its fields cannot be changed here.</p> : s.run.value && !s.run.value.ended && s.removed.value.has(name) ? <p class="note">The file has it, and what runs does not.</p> : null}
     <Around name={name} />
-    {f ? <Figures list={[['rate', rate(f.service(i, name, S.rate))], ['errors', percent(f.service(i, name, S.errors))], ['p50', seconds(f.service(i, name, S.p50))], ['p99', seconds(f.service(i, name, S.p99))], ['waiting', count(f.service(i, name, S.queue))], ['in flight', count(f.service(i, name, S.inflight))], ...(workers ? [['workers', String(workers * (Number(service?.['replicas']) || 1))] as [string, string]] : []), ['up', `${count(f.service(i, name, S.up))} of ${count(f.service(i, name, S.replicas))}`]]} /> : null}
+    {f ? <Figures list={[['rate', rate(f.service(i, name, S.rate))], ['errors', percent(f.service(i, name, S.errors))], ['p50', seconds(f.service(i, name, S.p50))], ['p99', seconds(f.service(i, name, S.p99))], ['waiting', count(f.service(i, name, S.queue))], ['in flight', count(f.service(i, name, S.inflight))], ...(workers ? [['workers', String(workers * (Number(service?.['replicas']) || 1))] as [string, string]] : []), ['up', `${count(f.service(i, name, S.up))} of ${count(want ?? f.service(i, name, S.replicas))}`]]} /> : null}
     <Faults list={(s.run.value?.faults ?? []).filter(x => x.service === name)} title="Faults on it" />
     {s.breakable.value ? breaking : null}
     <SendOne service={name} />
     <Requests service={name} />
     <Log service={name} />
-    <EditService name={name} service={service} />
+    <EditService name={name} service={written} />
     <PlannedFaults service={name} change={changeFault} />
-    {s.breakable.value ? null : breaking}
+    {s.breakable.value || added ? null : breaking}
     <h3>Calls</h3>
     <Links list={callers.map(c => [c, name])} empty="nobody calls it" /><Links list={calls.map(c => [name, c])} empty="it calls nobody" />
     {service ? <><h3>Described as</h3><Tree value={service} /></> : null}
@@ -239,6 +242,7 @@ function Call({ from, to }: { from: string; to: string }) {
     {f ? <Figures list={[['calls', rate(f.edge(i, key, E.rate))], ['sent', rate(f.edge(i, key, E.sent))], ['errors', percent(f.edge(i, key, E.errors))], ['p50', seconds(f.edge(i, key, E.p50))], ['p99', seconds(f.edge(i, key, E.p99))], ...(Number.isNaN(breaker) ? [] : [['breaker', breakerWords[breaker] ?? '–'] as [string, string]])]} /> : null}
     <Faults list={(s.run.value?.faults ?? []).filter(x => x.service === to && (x.caller ?? '') === from)} title="Faults on it" />
     {s.breakable.value ? breaking : null}
+    {s.detail.value?.aside?.calls?.some(c => c[0] === from && c[1] === to) ? <p class="note">What runs makes this call, and the file does not have it.</p> : null}
     <EditCall from={from} to={to} />
     <PlannedFaults service={to} caller={from} change={changeFault} />
     {s.breakable.value ? null : breaking}

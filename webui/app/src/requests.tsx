@@ -60,7 +60,7 @@ export function Spans({ list, leave }: { list: api.RequestSpan[]; leave: () => v
   const end = Math.max(1e-9, ...list.map(x => x.start + x.duration)), at = (v: number): string => (100 * v / end).toFixed(2) + '%';
   return <table><thead><tr><th scope="col">who</th><th scope="col"><span class="axis"><span>0</span><span>{seconds(end / 2)}</span><span>{seconds(end)}</span></span></th><th scope="col">took</th><th scope="col">ended</th></tr></thead>
       <tbody>{list.map((x, i) => <tr key={i} class={(x.failed ? 'failed ' : '') + (x.call ? 'call' : '')}>
-        <th scope="row" style={{ paddingLeft: 0.6 + x.depth * 0.9 + 'rem' }}>{x.service ? <button type="button" class="plain" onClick={() => { leave(); s.selected.value = { kind: 'service', name: x.service! }; }}>{who(x)}</button> : who(x)} <small>{x.what}</small>{x.events?.map(e => <p key={e}>{e}</p>)}</th>
+        <th scope="row" style={{ '--depth': x.depth }}>{x.service ? <button type="button" class="plain" onClick={() => { leave(); s.selected.value = { kind: 'service', name: x.service! }; }}>{who(x)}</button> : who(x)} <small>{x.what}</small>{x.events?.map(e => <p key={e}>{e}</p>)}</th>
         <td class="track"><i style={{ left: at(x.start), width: at(x.duration) }} /></td><td>{seconds(x.duration)}</td><td>{x.failed ? '✗ ' : ''}{x.end}</td></tr>)}</tbody></table>;
 }
 

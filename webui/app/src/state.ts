@@ -1,7 +1,7 @@
 import { batch, computed, effect, signal } from '@preact/signals';
 import * as api from './api';
-import { Frames } from './frames';
-import { boxes, grouped, nothingOpened, part, type Drawn, type Opened } from './group';
+import { Frames, S } from './frames';
+import { boxes, grouped, joined, nothingOpened, part, type Drawn, type Opened } from './group';
 import { printing } from './print';
 
 /** What is selected in the graph. Clients are the service without a name. */
@@ -62,7 +62,13 @@ export const sourceName = computed(() => source.value?.kind === 'text' ? sound.v
 /** Which file is open, whatever it holds. */
 export const fileOf = computed(() => source.value && source.value.kind + ' ' + source.value.name);
 export const busy = computed(() => run.value !== null && run.value.kind === 'played' && !run.value.ended);
-export const graph = computed(() => sound.value?.graph ?? (source.value?.kind === 'run' ? detail.value?.graph : null) ?? null);
+/** What the text describes, and beside it what another program has added to a run of it. */
+export const graph = computed(() => {
+  const described = sound.value?.graph ?? (source.value?.kind === 'run' ? detail.value?.graph : null) ?? null;
+  return described && joined(described, detail.value?.aside);
+});
+/** Services of the text that do not run, because another program has removed them. */
+export const removed = computed(() => new Set(detail.value?.aside?.removed));
 /** The part of the graph that is not hidden. */
 export const visible = computed(() => graph.value && part(graph.value, kept.value, around.value));
 export const groupable = computed(() => (visible.value?.nodes.length ?? 0) - 1 > boxes);
@@ -102,6 +108,20 @@ export const acting = computed(() => {
   return (run.value?.faults ?? []).filter(f => f.from !== null && !f.error && (looking.value === null && !run.value?.ended
     ? f.to === null
     : !Number.isNaN(at) && f.from <= at && (f.to === null || f.to > at - 1)));
+});
+
+/** How many replicas a service shall have, if the change under way gives it another number. */
+export const wanted = (name: string): number | undefined => run.value?.ended || looking.value !== null ? undefined : run.value?.changing?.replicas[name];
+/** What was asked for by the change that is under way, and what is there of it. */
+export const underWay = computed(() => {
+  const c = run.value?.ended ? undefined : run.value?.changing, f = frames.value;
+  void arrived.value;
+  if (!c) return '';
+  const counts = Object.entries(c.replicas).map(([name, n]) => {
+    const up = f?.count ? f.service(f.count - 1, name, S.up) : NaN;
+    return `${name}: ${n} asked for` + (Number.isNaN(up) ? '' : up === 1 ? ', 1 answers' : `, ${up} answer`);
+  });
+  return (counts.length ? counts.slice(0, 3).join('; ') + (counts.length > 3 ? ` and ${counts.length - 3} more` : '') : c.what.join('; '));
 });
 
 /** Looks at the second that a moment is in. */
@@ -174,6 +194,8 @@ export const undoable = signal({ undo: 0, redo: 0 });
 export const editable = computed(() => !view.value && source.value !== null && (source.value.kind !== 'system' || run.value?.changeable === true) && source.value.kind !== 'run' && checked.value?.mistakes.length === 0);
 /** The fault of the file that is being changed. */
 export const changing = signal<api.PlannedFault | null>(null);
+/** The service that gets the keyboard as soon as it is drawn, and a new one that has no name of the user's yet. */
+export const focusing = signal(''), fresh = signal('');
 /** The service that a call is being drawn from. */
 export const linking = signal('');
 let queue: Promise<unknown> = Promise.resolve();
@@ -276,9 +298,17 @@ export async function start(): Promise<void> {
     });
     else {
       if (e.reload && !own && source.value?.kind === 'system') behind.value = true;
+      if (e.base) savedElsewhere(e.base);
       told(e.run ?? null);
     }
   }, message => { lost.value = message; });
+}
+let saving = false, warned = '';
+/** Says once that another tab has saved the file, which the user is changing here. */
+function savedElsewhere(base: string): void {
+  if (saving || source.value?.kind !== 'file' || base === source.value.base || base === warned) return;
+  warned = base;
+  say('Another tab has saved this file meanwhile. What you wrote stays, and Save compares the two.');
 }
 export const open = (kind: string, name = '', content = '', on = ''): Promise<boolean> => attempt(async () => {
   if (!mayLeave()) return;
@@ -309,6 +339,7 @@ export const save = (): Promise<boolean> => attempt(async () => {
   if (!s) return;
   if (!s.savable) { download(); return; }
   const saved = text.value;
+  saving = true;
   try {
     const { base } = await api.post<{ base: string }>('/api/save', { text: saved, base: stale.value?.base ?? s.base });
     source.value = { ...s, text: saved, base };
@@ -317,14 +348,15 @@ export const save = (): Promise<boolean> => attempt(async () => {
   } catch (e) {
     if (e instanceof api.Refusal && e.stale) stale.value = { disk: e.disk, base: e.base };
     else throw e;
-  }
+  } finally { saving = false; }
 });
 export function takeDisk(): void {
   const s = source.value, other = stale.value;
   if (!s || !other) return;
   source.value = { ...s, text: other.disk, base: other.base };
   stale.value = null;
-  edit(other.disk);
+  editor.current?.change(other.disk); // which can be undone
+  if (text.value !== other.disk) edit(other.disk); // its lines end otherwise
 }
 export function download(): void {
   const a = document.createElement('a');

@@ -12,7 +12,7 @@ export function seconds(v: number): string {
 export function percent(v: number): string {
   if (Number.isNaN(v)) return '–';
   const p = v * 100;
-  return (p === 0 ? '0' : p < 0.1 ? '<0.1' : p < 10 ? p.toFixed(1) : p.toFixed(0)) + ' %';
+  return (p === 0 ? '0' : p < 0.1 ? '<0.1' : p < 10 ? p.toFixed(1) : p.toFixed(0)) + '%';
 }
 export function rate(v: number): string {
   if (Number.isNaN(v)) return '–';

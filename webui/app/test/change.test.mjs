@@ -1,6 +1,8 @@
 // What the panel changes: the file, a running system, and guesses about a lesson.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { browser, looking, open, quiet, sample, accessible, until } from './world.mjs';
@@ -152,14 +154,55 @@ test('from nothing by keyboard alone: made, saved, played in virtual time and on
   await page.keyboard.type('error');
   await press(button('Add the fault'));
   await page.waitForSelector('[data-fault=by-hand-error-db].acts');
-  await page.waitForFunction(() => /errors 100 %/.test(document.querySelector('[data-chart=errors] .legend')?.textContent ?? ''), null, { timeout: 15000 });
+  await page.waitForFunction(() => /errors 100%/.test(document.querySelector('[data-chart=errors] .legend')?.textContent ?? ''), null, { timeout: 15000 });
   assert.match(await page.locator('[data-fault=by-hand-error-db]').innerText(), /asked for at \d+\.\d s, in force since \d+\.\d s[\s\S]*errors .+ → \d+/);
   await press(button('Take back'));
   await page.waitForSelector('[data-fault=by-hand-error-db]:not(.acts)');
-  await page.waitForFunction(() => /errors 0 %/.test(document.querySelector('[data-chart=errors] .legend')?.textContent ?? ''), null, { timeout: 15000 });
+  await page.waitForFunction(() => /errors 0%/.test(document.querySelector('[data-chart=errors] .legend')?.textContent ?? ''), null, { timeout: 15000 });
   await press(button('■ Stop'));
   await page.waitForSelector('[aria-label="Play back"]', { timeout: 30000 });
   assert.equal(await page.locator('.dirty').count(), 0);
+  quiet(page);
+});
+
+test('four services are drawn with keys on the graph alone', async t => {
+  const { page, w } = await shown(t, ['-f', 'new.yaml'], undefined, '');
+  const node = name => page.locator(`.node[data-node=${name}]`), focused = () => page.evaluate(() => document.activeElement?.dataset['node']);
+  await node('web').focus();
+  await page.getByText('By keyboard').waitFor();
+  assert.ok(await node('web').locator('.plug').isVisible(), 'the dot that is dragged is not to be seen');
+  /** Adds a service that the one with the keyboard calls, and names it. */
+  const add = async name => {
+    await page.keyboard.press('n');
+    await page.waitForFunction(() => { const f = document.activeElement; return f?.closest('[data-part=edit-service]') && f.value === 'service' && f.selectionEnd === 7; });
+    await page.keyboard.type(name);
+    await page.keyboard.press('Enter');
+    await until(focused, name);
+  };
+  await add('cart');
+  await add('db');
+  await node('web').focus();
+  await add('stock');
+  await page.keyboard.press('c');
+  await page.getByText('is to call').waitFor();
+  await node('db').focus();
+  await page.keyboard.press('Enter');
+  await until(() => page.getByText('is to call').count(), 0);
+  await add('mistake');
+  await page.keyboard.press('Delete');
+  await node('mistake').waitFor({ state: 'detached' });
+  // A key that is given up draws nothing, and the clients take none.
+  await node('cart').focus();
+  await page.keyboard.press('c');
+  await page.keyboard.press('Escape');
+  await until(() => page.getByText('is to call').count(), 0);
+  await page.locator('.node.clients').focus();
+  for (const key of ['n', 'c', 'Delete']) await page.keyboard.press(key);
+  await page.getByRole('button', { name: 'Save' }).focus();
+  await page.keyboard.press('Enter');
+  await page.getByText('Saved to new.yaml.').waitFor();
+  const calls = readFileSync(join(w.dir, 'new.yaml'), 'utf8').split('\n').filter(l => /name: (?!mine)|calls:/.test(l)).map(l => l.replace(/^[ -]+/, '').trim());
+  assert.deepEqual(calls, ['name: web', 'calls: [cart, stock]', 'name: cart', 'calls: [db]', 'name: db', 'name: stock', 'calls: [db]']);
   quiet(page);
 });
 
@@ -221,11 +264,11 @@ test('from nothing by mouse alone: drawn, set, played in virtual time and on thi
   await click(button('Add the fault'));
   await page.waitForSelector('[data-fault=by-hand-error-db].acts');
   const legend = want => page.waitForFunction(text => document.querySelector('[data-chart=errors] .legend')?.textContent.includes(text), want, { timeout: 15000 });
-  await legend('errors 100 %');
+  await legend('errors 100%');
   await page.locator('.node[data-node=db] .badges .fault').waitFor();
   await click(button('Take back'));
   await page.waitForSelector('[data-fault=by-hand-error-db]:not(.acts)');
-  await legend('errors 0 %');
+  await legend('errors 0%');
   await click(button('■ Stop'));
   await page.waitForSelector('[aria-label="Play back"]', { timeout: 30000 });
   await click(button('Save'));
@@ -272,6 +315,46 @@ test('a running system is changed: more replicas, a new service, a call, and non
   await page.waitForSelector('[aria-label="Play back"]', { timeout: 30000 });
   const result = JSON.parse(readFileSync(join(w.dir, 'out/run-1/result.json'), 'utf8'));
   assert.deepEqual(result.changes.map(c => c.what.join()), ['db: replicas 1 to 3', 'web: call of cart added,cart is added', 'web: call of cart removed']);
+  quiet(page);
+});
+
+test('a change that takes its time says what was asked for, and what is there of it', async t => {
+  let healthy = false;
+  const pay = createServer((request, response) => { response.statusCode = healthy ? 200 : 503; response.end(); }).listen(0, '127.0.0.1');
+  await once(pay, 'listening');
+  t.after(() => { pay.closeAllConnections(); pay.close(); });
+  const { page, ui } = await shown(t, ['-f', 'two.yaml'], undefined, sample.replace('20s', '5min'));
+  await page.waitForSelector('[data-node=db]');
+  await page.selectOption('[aria-label="Where to play"]', 'local');
+  await page.click('text=▶ Play');
+  await page.waitForSelector('[data-state=running]', { timeout: 20000 });
+  await page.click('#tab-file');
+  await page.locator('[data-part=editor] .cm-line').filter({ hasText: 'name: db' }).click();
+  await page.keyboard.press('End');
+  await page.keyboard.insertText(`\n  - {name: pay, url: "http://127.0.0.1:${pay.address().port}", readiness: {path: /healthz, period: 1s}}`);
+  await page.waitForSelector('.node[data-node=pay]');
+  await page.click('[data-node=db]');
+  await page.locator('[data-part=edit-service]').getByLabel('replicas', { exact: true }).fill('3');
+  await page.keyboard.press('Enter');
+  await page.getByRole('button', { name: 'Apply to the running system' }).click();
+  // Another tab is told, too.
+  const other = await open(b, ui.address);
+  t.after(() => other.context().close());
+  for (const p of [page, other]) {
+    await p.locator('[data-part=under-way]').getByText('db: 3 asked for, 3 answer').waitFor({ timeout: 20000 });
+    await p.locator('[data-part=under-way]').getByText('pay: 1 asked for').waitFor();
+  }
+  await page.getByRole('button', { name: 'Changing it…' }).waitFor();
+  await page.locator('.node[data-node=pay] .badges').getByText('1 asked for').waitFor();
+  await page.locator('dl.figures').getByText('3 of 3').waitFor();
+  await page.getByRole('button', { name: 'Back to the whole system' }).click();
+  await page.locator('[data-part=changes]').getByText('db: replicas 1 to 3; pay is added, under way').waitFor();
+  await accessible(page);
+  await shot(page, 'under-way');
+  healthy = true;
+  await page.getByText('The running system is what the text describes.').waitFor({ timeout: 20000 });
+  for (const p of [page, other]) await p.locator('[data-part=under-way]').waitFor({ state: 'detached' });
+  await page.locator('[data-part=changes]').getByText('db: replicas 1 to 3; pay is added, done after').waitFor();
   quiet(page);
 });
 

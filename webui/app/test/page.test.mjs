@@ -99,14 +99,14 @@ test('on this machine: a fault by click acts, is listed, and is taken back', asy
   const list = w.start('fault', 'list', '--on', 'local', '-o', 'name');
   await list.over;
   assert.match(list.text, /fault\/by-hand-error-db/);
-  await page.waitForFunction(() => /errors 100 %/.test(document.querySelector('[data-chart=errors] .legend')?.textContent ?? ''), null, { timeout: 8000 });
+  await page.waitForFunction(() => /errors 100%/.test(document.querySelector('[data-chart=errors] .legend')?.textContent ?? ''), null, { timeout: 8000 });
   await page.waitForSelector('.node[data-node=db].level-4');
   await accessible(page);
   await page.getByText('Its log').click();
   await page.locator('[data-part=log] pre').getByText('fault applied').waitFor();
   await page.getByRole('button', { name: 'Take back' }).click();
   await page.waitForSelector('[data-fault=by-hand-error-db]:not(.acts)');
-  await page.waitForFunction(() => /errors 0 %/.test(document.querySelector('[data-chart=errors] .legend')?.textContent ?? ''), null, { timeout: 8000 });
+  await page.waitForFunction(() => /errors 0%/.test(document.querySelector('[data-chart=errors] .legend')?.textContent ?? ''), null, { timeout: 8000 });
   await page.waitForSelector('[aria-label="Play back"]', { timeout: 30000 });
   const truth = JSON.parse(readFileSync(join(w.dir, 'out/run-1/faults.jsonl'), 'utf8'));
   assert.equal(truth.id, 'by-hand-error-db');
@@ -173,10 +173,18 @@ test('two tabs of one file, and the way back to it', async t => {
   await write(page, '# second');
   await page.getByRole('button', { name: 'Save' }).click();
   await page.waitForFunction(() => !document.querySelector('.dirty'));
+  await other.getByText('Another tab has saved this file meanwhile.').waitFor();
+  assert.equal(await page.getByText('Another tab').count(), 0);
   await other.getByRole('button', { name: 'Save' }).click();
   await other.getByText('The file has changed on disk').waitFor();
   assert.equal(readFileSync(file, 'utf8'), '# second\n# first\n' + sample);
   await other.getByText("Take the disk's").click();
+  await other.waitForFunction(() => !document.querySelector('.dirty'));
+  const mine = other.locator('[data-part=editor] .cm-line').getByText('# mine');
+  await other.getByRole('button', { name: 'Undo' }).click();
+  await mine.waitFor();
+  await other.getByRole('button', { name: 'Redo' }).click();
+  await mine.waitFor({ state: 'detached' });
   await other.waitForFunction(() => !document.querySelector('.dirty'));
   // The first goes elsewhere, where nothing of the file is left, and comes back.
   await page.click('.brand');
@@ -215,8 +223,9 @@ test('by keyboard alone: along the graph, selected, found', async t => {
 test('a second user without the token, and a page of an older start', async t => {
   const { ui } = await shown(t, ['shop']);
   const page = await open(b, ui.address.replace(/#.*/, ''));
-  await page.getByText('open the address that').first().waitFor();
-  assert.equal(await page.locator('.node').count(), 0);
+  await page.getByRole('alert').getByText('open the address that').waitFor();
+  assert.equal(await page.locator('.node, button').count(), 0);
+  await accessible(page);
   await page.context().close();
 });
 

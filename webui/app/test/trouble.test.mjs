@@ -83,10 +83,18 @@ test('a system that ends while its faults act leaves what was seen of it, and it
   await page.getByRole('button', { name: 'Add the fault' }).click();
   await page.waitForSelector('[data-fault=by-hand-latency-web].acts');
   await page.waitForSelector('[data-part=scrubber]');
+  await page.locator('[data-part=edit-service]').getByLabel('replicas', { exact: true }).fill('2');
+  await page.keyboard.press('Enter');
+  await page.waitForSelector('.dirty');
   const down = w.start('down', 'two', '--on', 'local');
   await down.over;
   await page.locator('.bar.bad').getByText('the system has ended').first().waitFor({ timeout: 30000 });
   await until(() => page.locator('[data-part=scrubber]').count(), 1);
+  // What was changed and not applied is not lost, and is not left unasked.
+  const download = page.waitForEvent('download');
+  await page.getByRole('button', { name: 'Download', exact: true }).click();
+  assert.match(readFileSync(await (await download).path(), 'utf8'), /replicas: 2/);
+  page.once('dialog', d => void d.accept());
   await page.getByRole('button', { name: 'Watch again' }).click();
   await page.locator('.bar.bad').getByText('no system').first().waitFor();
   assert.equal(await page.locator('.node').count(), 3);

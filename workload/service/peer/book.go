@@ -12,13 +12,15 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
-// A Book knows who may be called, by name and by host. All services of a process may
-// share one map of addresses, however large, so a book parses only what is asked for.
+// A Book has the services that may be called, by name and by host. All services of a
+// process may share one large map of addresses, so a book parses only the addresses
+// that it is asked for.
 type Book struct {
 	system     string
 	urls       map[string][]string
 	allowHosts []string
-	// byName has []*Replica; byHost names of services by host:port.
+	// byName has []*Replica by the names of services; byHost has the names of
+	// services by host:port.
 	byName, byHost sync.Map
 }
 
@@ -33,9 +35,9 @@ type Replica struct {
 const External = "external"
 
 // NewBook returns the book of a system's services: base URLs for each name, without a
-// path. Beside names, a host:port of the system leads to another address by which it is
-// to be reached. Chains may name the allowed hosts, or host:port, outside the system by
-// URL. The map must not be changed afterwards.
+// path. The map may also have a host:port of the system as a key, with the address at
+// which it is to be reached. Chains may name the allowed hosts, or host:port, outside
+// the system by URL. The map must not be changed afterwards.
 func NewBook(system string, urls map[string][]string, allowHosts []string) (*Book, error) {
 	for name, list := range urls {
 		for _, text := range list {
@@ -47,7 +49,8 @@ func NewBook(system string, urls map[string][]string, allowHosts []string) (*Boo
 	return &Book{system: system, urls: urls, allowHosts: allowHosts}, nil
 }
 
-// hostOf is the host of a base URL, cheaply; "" where it is none.
+// hostOf returns the host of a base URL without parsing all of it; "" if the text
+// is not a base URL.
 func hostOf(text string) string {
 	host, ok := strings.CutPrefix(text, "http://")
 	if !ok {
@@ -59,7 +62,7 @@ func hostOf(text string) string {
 	return strings.TrimSuffix(host, "/")
 }
 
-// Replicas returns the addresses of a service; none where it is not known.
+// Replicas returns the addresses of a service; none if it is not known.
 func (b *Book) Replicas(name string) []*Replica {
 	if list, ok := b.byName.Load(name); ok {
 		return list.([]*Replica)
@@ -88,7 +91,7 @@ func (b *Book) serviceAt(addr string) (name string, ok bool) {
 			continue // an address, and no service
 		}
 		for _, text := range urls {
-			// Parsing is left to those that can be meant.
+			// Parse only the URLs that can have the host.
 			host := hostOf(text)
 			if _, port, found := strings.Cut(host[strings.LastIndexByte(host, ']')+1:], ":"); found && port != "" && !strings.EqualFold(host, addr) {
 				continue
@@ -102,10 +105,10 @@ func (b *Book) serviceAt(addr string) (name string, ok bool) {
 	return "", false
 }
 
-// RequestURI is what a request line says of the URL that the replica was found by.
+// RequestURI returns the request target of the URL by which the replica was found.
 func (r *Replica) RequestURI() string { return r.url.RequestURI() }
 
-// Addr is the host:port of the replica.
+// Addr returns the host:port of the replica.
 func (r *Replica) Addr() string { return r.addr }
 
 func newReplica(text string) (*Replica, error) {
@@ -116,7 +119,7 @@ func newReplica(text string) (*Replica, error) {
 	return &Replica{url: u, addr: dialAddress(u)}, nil
 }
 
-// dialAddress is the URL's host with its port.
+// dialAddress returns the URL's host with its port.
 func dialAddress(u *url.URL) string {
 	port := u.Port()
 	if port == "" {
@@ -128,14 +131,14 @@ func dialAddress(u *url.URL) string {
 	return net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
-// A refusal is why a designation is not called.
+// A refusal is the reason why a designation is not called.
 type refusal string
 
 func (r refusal) Error() string { return string(r) }
 
 // Locate finds the service that a designation of a chain means: a name of the
 // system, or a URL of one of its services or of an allowed host. For a name it
-// returns the replicas, for a URL the address alone.
+// returns all replicas, for a URL only the address.
 func (b *Book) Locate(designation string) (name string, replicas []*Replica, err error) {
 	// Names come first: a service may be called http-gateway.
 	for _, name := range []string{designation, chain.ServiceName(designation)} {

@@ -14,12 +14,12 @@ import (
 )
 
 // A poolSender calls other services over a pool of connections. Unlike the standard
-// library's it never sends a request a second time; see package http1.
+// library's client it never sends a request a second time; see package http1.
 type poolSender struct {
 	pool   *http1.Pool
 	ctx    context.Context
 	cancel context.CancelFunc
-	// collectors are *collector, free to be used.
+	// collectors has unused *collector values.
 	collectors sync.Pool
 }
 
@@ -68,7 +68,7 @@ func (c *poolSender) send(o *Request) (Answer, error) {
 	return a, nil
 }
 
-// sendCancellable is send for a call that may be ended before its answer.
+// sendCancellable is like send, for a call that may be ended before its answer.
 func (c *poolSender) sendCancellable(o *Request) (Answer, error) {
 	ctx, cancel := context.WithCancel(o.Cancel)
 	defer cancel()
@@ -90,7 +90,7 @@ func (c *poolSender) sendCancellable(o *Request) (Answer, error) {
 	return a, nil
 }
 
-// explain tells a call that close has ended from one that the callee ended.
+// explain distinguishes a call that close has ended from one that the callee ended.
 func (c *poolSender) explain(err error) error {
 	if err != nil && c.ctx.Err() != nil {
 		return outcome.ErrStopping
@@ -101,7 +101,7 @@ func (c *poolSender) explain(err error) error {
 // jsonType is kept as one string for all answers.
 const jsonType = "application/json"
 
-// A collector keeps of an answer what a call wants of it.
+// A collector keeps the parts of an answer that a call needs.
 type collector struct {
 	answer Answer
 	keep   int64

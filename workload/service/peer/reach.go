@@ -11,14 +11,14 @@ import (
 const (
 	// reachTimeout bounds one attempt to connect.
 	reachTimeout = time.Second
-	// reachAtOnce bounds how many are under way.
+	// reachAtOnce bounds the attempts that are under way at once.
 	reachAtOnce = 64
 )
 
 // Unreachable connects to one address of every service of the system, without
-// sending anything, and lists those that take no connection. Where addresses
-// take their time to become known, as names and virtual addresses do, it tells
-// when that is over.
+// sending anything, and lists the services that accept no connection. If addresses
+// become known only after some time, as names and virtual addresses do, the list
+// shows when they all are.
 func (b *Book) Unreachable(ctx context.Context) []string {
 	unreachable := []string{}
 	var (

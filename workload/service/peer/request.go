@@ -1,5 +1,5 @@
-// Package peer is a service's view of the others: the book of who may be called, and the
-// client that calls them.
+// Package peer is a service's view of the others: the book of the services that may be
+// called, and the client that calls them.
 package peer
 
 import (
@@ -18,12 +18,12 @@ import (
 // A Request is one request to another service.
 type Request struct {
 	To *Replica
-	// Method and Target are those of the request line.
+	// Method and Target are the method and the target in the request line.
 	Method, Target string
 	ContentType    string
 	Body           []byte
-	// Deadline bounds the call; zero means without bound. Told is what the callee
-	// is told of it: the end of the whole request's time, for a caller does not
+	// Deadline bounds the call; zero means no bound. Told is the deadline that the
+	// callee gets: the end of the whole request's time, because a caller does not
 	// say how long it waits for one answer.
 	Deadline, Told time.Time
 	// Cancel ends the call early; it may be nil.
@@ -33,14 +33,14 @@ type Request struct {
 	Keep   int64
 	Strict bool
 
-	// The other headers; those without a value are left out.
+	// The other headers; a header without a value is not sent.
 	ID, Hop, From, Trace, TraceState, Times, Authorization string
 }
 
-// A header is one line of a request's header; without a value it is left out.
+// A header is one line of a request's header; without a value it is not sent.
 type header struct{ name, value string }
 
-// headers are those of the request but for its deadline and length.
+// headers returns the headers of the request, without its deadline and length.
 func (o *Request) headers() [8]header {
 	return [...]header{
 		{control.RequestIDHeader, o.ID}, {control.TraceHeader, o.Trace}, {control.TraceStateHeader, o.TraceState}, {control.HopHeader, o.Hop}, {control.FromHeader, o.From},
@@ -48,20 +48,20 @@ func (o *Request) headers() [8]header {
 	}
 }
 
-// An Answer is what came back.
+// An Answer is the answer to a Request.
 type Answer struct {
 	Status      int
 	ContentType string
 	// Body is the answer's beginning, up to Request.Keep bytes.
 	Body []byte
-	// Length is that of the whole answer.
+	// Length is the length of the whole answer in bytes.
 	Length int64
 	// Times is the value of control.TimesHeader.
 	Times string
-	// Degraded is what control.DegradedHeader says.
+	// Degraded is the value of control.DegradedHeader.
 	Degraded int
-	// RetryAfter is how long the answer asks to wait before another request; 0 means that
-	// it asks for nothing.
+	// RetryAfter is how long the answer asks the caller to wait before another request; 0
+	// means that it does not ask for this.
 	RetryAfter time.Duration
 }
 
@@ -70,8 +70,8 @@ const retryAfterHeader = "Retry-After"
 // longestWait bounds RetryAfter.
 const longestWait = 24 * time.Hour
 
-// retryAfter reads the value of the header Retry-After: seconds, or the time of a date
-// (RFC 9110, section 10.2.3). A value that is neither asks for nothing.
+// retryAfter parses the value of the header Retry-After: seconds, or a date (RFC 9110,
+// section 10.2.3). It returns 0 for any other value.
 func retryAfter(value string) time.Duration {
 	if seconds, err := strconv.ParseUint(value, 10, 32); err == nil {
 		return min(time.Duration(seconds)*time.Second, longestWait)
@@ -82,7 +82,7 @@ func retryAfter(value string) time.Duration {
 	return 0
 }
 
-// Whole is the body, or nil if it was too long to be kept.
+// Whole returns the body, or nil if it was too long to be kept.
 func (a *Answer) Whole() []byte {
 	if a.Length > int64(len(a.Body)) {
 		return nil
@@ -109,8 +109,9 @@ type Client struct {
 	pool *poolSender
 }
 
-// NewClient returns a client that sends by a transport; nil means its own, which never
-// sends a request twice and follows no redirects, and counts what its connections carry.
+// NewClient returns a client that sends by a transport. For nil, it uses its own, which
+// never sends a request twice, follows no redirects, and adds the bytes of its
+// connections to traffic.
 func NewClient(transport http.RoundTripper, traffic *http1.Traffic) *Client {
 	ctx, cancel := context.WithCancel(context.Background())
 	if transport != nil {
@@ -146,7 +147,7 @@ func (c *Client) Send(r *Request) (Answer, error) {
 	return c.own.send(r)
 }
 
-// timeLeft is what Microsim-Deadline says.
+// timeLeft returns the value of the header Microsim-Deadline.
 func timeLeft(deadline time.Time) string {
 	return strconv.FormatInt(exec.MillisLeft(time.Until(deadline)), 10)
 }

@@ -66,7 +66,7 @@ func (t *transportSender) send(o *Request) (Answer, error) {
 	case err != nil && t.ctx.Err() != nil:
 		return Answer{}, outcome.ErrStopping
 	case err != nil && strings.Contains(err.Error(), "malformed HTTP"):
-		// The transport has no other word for it.
+		// The transport has no other error for it.
 		return Answer{}, errors.Join(outcome.ErrMalformed, err)
 	case err != nil:
 		return Answer{}, fmt.Errorf("sending the request: %w", err)

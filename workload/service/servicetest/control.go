@@ -278,7 +278,8 @@ func testUnreachable(t T, start Start) {
 	if r := do(t, "GET", url+"/", ""); r.status != 200 {
 		t.Errorf("after the fault: %d", r.status)
 	}
-	// Which peers can be reached is asked before a fault is believed.
+	// A target asks for the unreachable peers before it believes that the fault
+	// acts.
 	if r := withToken(t, "PUT", url+control.PeersPath, `{"child":["`+child.url+`"],"gone":["http://127.0.0.1:1"]}`); r.status != 204 {
 		t.Fatalf("peers: %d %s", r.status, r.body)
 	}

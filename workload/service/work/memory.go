@@ -8,19 +8,19 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
-// A Block is memory that the machine of a request has reserved, or the service's
-// own; Take makes it real.
+// A Block is memory that a request or the service has reserved. Take allocates it.
 type Block struct {
 	held  *atomic.Int64
 	size  int64
 	bytes []byte
 }
 
-// NewBlock returns a block of size bytes that is not taken yet. While it is real, held
-// counts it.
+// NewBlock returns a block of size bytes, which is not allocated yet. While it is
+// allocated, held counts it.
 func NewBlock(held *atomic.Int64, size int64) *Block { return &Block{held: held, size: size} }
 
-// Take holds the memory, which is then really there: each page is written.
+// Take allocates the memory, and writes to each page so that the system really
+// provides it.
 func (b *Block) Take() error {
 	if b.size <= 0 {
 		return nil
@@ -37,13 +37,13 @@ func (b *Block) Take() error {
 	return nil
 }
 
-// Free gives the memory back.
+// Free returns the memory to the system.
 func (b *Block) Free() {
 	if b.bytes == nil {
 		return
 	}
 	b.held.Add(-b.size)
-	// Unmapping what was mapped cannot go wrong.
+	// Unmapping a mapped range cannot fail.
 	_ = unmapMemory(b.bytes)
 	b.bytes = nil
 }

@@ -4,5 +4,6 @@ package work
 
 import "time"
 
-// threadTime is the time on the clock: the system does not tell the thread's.
+// threadTime returns the time on the clock, because the system does not report the
+// thread's.
 func threadTime() time.Duration { return time.Duration(time.Now().UnixNano()) }

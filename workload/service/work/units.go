@@ -14,21 +14,21 @@ import (
 // VECROsim (vecro-base, stress.go).
 const unitRoots = 32768
 
-// Units does units of CPU. It draws random numbers at the cost at which VECROsim's
-// services draw theirs, which is most of a unit: they seed package math/rand, whose functions then share one generator behind a lock, and so do
-// all requests of a service here.
+// Units does units of CPU. Its random numbers cost as much as those of VECROsim's services,
+// which is most of a unit. These services seed package math/rand, whose functions then share
+// one generator behind a lock. So all requests of a service share a generator here, too.
 type Units struct {
 	generator atomic.Pointer[rand.Rand]
 }
 
-// NewUnits makes a generator; that takes some 10 us.
+// NewUnits makes a generator, which takes about 10 us.
 func NewUnits() *Units {
 	u := &Units{}
 	u.generator.Store(rand.New(&lockedSource{source: rand.NewSource(1)})) //nolint:gosec // it is work, not a secret
 	return u
 }
 
-// float64 is a call like that of rand.Float64, which is not inlined either.
+// float64 is not inlined, because rand.Float64 is not, either.
 //
 //go:noinline
 func (u *Units) float64() float64 { return u.generator.Load().Float64() }
@@ -51,8 +51,8 @@ func (s *lockedSource) Seed(seed int64) {
 	s.mu.Unlock()
 }
 
-// roots takes n square roots. It does not use them, as VECROsim does not, so that
-// the compiler may leave out the same here and there.
+// roots computes n square roots. It does not use them, because VECROsim does not,
+// either, so that the compiler may omit the same code in both.
 func (u *Units) roots(n int) {
 	for range n {
 		_ = math.Sqrt(u.float64())
@@ -66,15 +66,16 @@ func (u *Units) Burn(units float64, stopped func() bool) {
 	}
 }
 
-// A Calibration is what work costs on this processor.
+// A Calibration has the costs of work on this processor.
 type Calibration struct {
-	// Unit is the time of one unit of CPU, Step the least time that work of a
-	// given time takes more than asked: it looks at the clock so often.
+	// Unit is the time of one unit of CPU. Step is the interval between two looks
+	// at the clock in work of a given time, and so the least time by which such
+	// work is too long.
 	Unit, Step time.Duration
 }
 
-// Calibrate measures what work costs, in a few milliseconds: the least of several
-// tries, which others on the machine have disturbed least.
+// Calibrate measures the costs in a few milliseconds. It returns the least of
+// several tries, because other programs have disturbed that one least.
 func Calibrate() Calibration {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()

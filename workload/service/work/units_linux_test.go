@@ -53,10 +53,10 @@ func seedLikeVECROsim(t testing.TB) {
 // print a ratio.
 const ratioOfAUnit = "TEST_RATIO_OF_A_UNIT"
 
-// A unit costs what VECROsim's loop costs on this processor, within 10 %. What
-// runs on the same core disturbs a measurement, and an unlucky place of a
-// generator in memory all measurements of a process, so that the ratio is
-// measured in processes of its own until it is right once.
+// A unit costs what VECROsim's loop costs on this processor, within 10 %. Another
+// program on the same core disturbs a measurement, and an unlucky place of the
+// generator in memory disturbs all measurements of a process. So the ratio is
+// measured in several processes until it is right once.
 func TestAUnitCostsWhatVECROsimsDoes(t *testing.T) {
 	if os.Getenv(ratioOfAUnit) != "" {
 		seedLikeVECROsim(t)

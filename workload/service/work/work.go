@@ -1,6 +1,6 @@
-// Package work does what a service's file says a request costs, for real: it keeps
-// processors busy, for a time or for a number of VECROsim's units, writes to disk,
-// and holds memory.
+// Package work really does the work of a request that a service's file describes:
+// it keeps processors busy, for a time or for a number of VECROsim's units, writes
+// to disk, and holds memory.
 package work
 
 import (
@@ -19,12 +19,12 @@ const (
 	// ioUnit and ioBlock are the bytes written between syncs and at a time.
 	ioUnit  = 512 << 10
 	ioBlock = 1 << 10
-	// burnChunk is how many roots are taken between two looks at the clock:
-	// about 10 us.
+	// burnChunk is how many roots are computed between two looks at the clock,
+	// which takes about 10 us.
 	burnChunk = 1024
 )
 
-// roots takes n square roots of random numbers.
+// roots computes n square roots of random numbers.
 func roots(n int, random *rand.PCG) float64 {
 	sum := 0.0
 	for range n {
@@ -35,11 +35,12 @@ func roots(n int, random *rand.PCG) float64 {
 
 func newRandom() *rand.PCG { return rand.NewPCG(1, 2) }
 
-// BurnTime keeps one processor busy until it has spent d on this work alone,
-// where the system tells (Linux); elsewhere until d has passed on the clock.
+// BurnTime keeps one processor busy until it has spent d on this work alone or, on
+// systems that do not report this time (all but Linux), until d has passed on the
+// clock.
 //
-// The clock is that of a thread, so the goroutine is bound to one. Slots are
-// shared as exec.Turn says, so the threads stay few.
+// The time is that of a thread, so the goroutine is bound to one. Requests share
+// slots as exec.Turn says, so the threads stay few.
 func BurnTime(d time.Duration, slots chan struct{}, stop, left <-chan struct{}) {
 	random := newRandom()
 	for d > 0 {
@@ -66,8 +67,8 @@ func burnSlice(d time.Duration, random *rand.PCG) (spent time.Duration) {
 	return spent
 }
 
-// BurnCores keeps a number of processors busy for d on the clock. The part of a
-// core beyond whole ones is busy for its share of every 10 ms.
+// BurnCores keeps a number of processors busy for d on the clock. For a fraction of
+// a core, a processor is busy for that fraction of every 10 ms.
 func BurnCores(cores float64, d time.Duration, stopped func() bool) {
 	end := time.Now().Add(d)
 	var workers sync.WaitGroup
@@ -95,9 +96,9 @@ func burnShare(share float64, end time.Time, stopped func() bool) {
 	runtime.KeepAlive(sum)
 }
 
-// WriteAndSync writes a temporary file in blocks of 1 KiB, syncs it every
-// 512 KiB and at the end, and removes it. The file loses its name at once where
-// the system allows, so that nothing stays behind whatever happens.
+// WriteAndSync writes a temporary file in blocks of 1 KiB, syncs it every 512 KiB
+// and at the end, and removes it. If the system allows it, the name of the file is
+// removed at once, so that no file remains in any case.
 func WriteAndSync(dir string, size int64, stopped func() bool) (err error) {
 	file, err := os.CreateTemp(dir, "microsim-io-*")
 	if err != nil {

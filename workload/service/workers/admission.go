@@ -7,13 +7,13 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/exec"
 )
 
-// An Admission lets goroutines wait in an exec.Queue.
+// An Admission makes goroutines wait in an exec.Queue.
 type Admission struct {
 	mu    sync.Mutex
 	queue *exec.Queue[*waiter] // guarded by mu
 }
 
-// A waiter is told the number of its worker, or turnedAway.
+// A waiter receives the number of its worker, or turnedAway.
 type waiter struct{ turn chan int }
 
 const turnedAway = -1
@@ -23,9 +23,9 @@ func NewAdmission(w exec.Workers) *Admission {
 	return &Admission{queue: exec.NewQueue[*waiter](w.Count, w.Shed)}
 }
 
-// Enter waits for a worker and returns its number, or false if the request is
-// turned away: the queue is full, until has come, or one of the channels is
-// closed. A request that was let in must Leave.
+// Enter waits for a worker and returns its number. It returns false if the request
+// is turned away, because the queue is full, the time until has come, or one of the
+// channels is closed. After true, the request must call Leave.
 func (a *Admission) Enter(until time.Time, stop, left <-chan struct{}) (worker int, ok bool) {
 	w := &waiter{}
 	a.mu.Lock()
@@ -64,7 +64,7 @@ func (a *Admission) wait(w *waiter, until time.Time, stop, left <-chan struct{})
 	waited := a.queue.Quit(w)
 	a.mu.Unlock()
 	if !waited {
-		// Its turn has come at the same time.
+		// The request got a worker at the same time.
 		if worker = <-w.turn; worker != turnedAway {
 			a.Leave(worker)
 		}
@@ -72,7 +72,7 @@ func (a *Admission) wait(w *waiter, until time.Time, stop, left <-chan struct{})
 	return 0, false
 }
 
-// Leave gives a worker to the next that waits.
+// Leave passes a worker to the next waiting request, or makes it free.
 func (a *Admission) Leave(worker int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -81,7 +81,7 @@ func (a *Admission) Leave(worker int) {
 	}
 }
 
-// Waiting is how many requests wait.
+// Waiting returns how many requests wait.
 func (a *Admission) Waiting() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -1,6 +1,6 @@
-// Package workers bounds how many requests of a service are worked on at once. A
-// Listener lets the others wait in the system's accept queue, an Admission inside the
-// service. Which of the two a service has is decided by exec.Workers.
+// Package workers bounds how many requests of a service are worked on at once. With a
+// Listener the others wait in the system's accept queue, with an Admission they wait
+// inside the service. exec.Workers decides which of the two a service has.
 package workers
 
 import (
@@ -14,26 +14,27 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/internal/http1"
 )
 
-// A Listener takes a connection only when a worker is free, so that the others wait in the system's accept queue, where their clients see
-// what they see of a busy server. It knows the connections it has let in.
+// A Listener accepts a connection only when a worker is free. The others wait in the system's
+// accept queue, where their clients see the same as with a busy server. The Listener knows the
+// connections that it has accepted.
 type Listener struct {
 	net.Listener
-	// workers has the numbers of those that are free; nil means without bound.
+	// workers has the numbers of the free workers; nil means no bound.
 	workers chan int
-	// traffic counts what the connections carry.
+	// traffic counts the bytes of the connections.
 	traffic *http1.Traffic
 	closed  chan struct{}
 	once    sync.Once
 
 	mu   sync.Mutex
 	open map[*Conn]struct{}
-	// watch runs while connections are open, to close those that hang.
+	// watch runs while connections are open, and closes those that hang.
 	watch *time.Timer
 }
 
-// NewListener lets a number of connections of ln be open at once, any number if
-// workers is 0, and sets the length of the accept queue if backlog is more than 0.
-// Traffic counts what the connections carry, if it is not nil.
+// NewListener returns a listener that accepts up to workers connections of ln at
+// once; 0 means no bound. It sets the length of the accept queue if backlog is more
+// than 0. Traffic, if it is not nil, counts the bytes of the connections.
 func NewListener(ln net.Listener, workers, backlog int, traffic *http1.Traffic) (*Listener, error) {
 	l := &Listener{Listener: ln, traffic: traffic, closed: make(chan struct{}), open: map[*Conn]struct{}{}}
 	if workers > 0 {
@@ -75,10 +76,10 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// look closes the connections that hang in the header of a request, or rest for
-// too long. A timer for each connection would have the scheduler read the clock
-// all the time, which costs some per cent of a small request, as does one for each
-// request, which net/http has.
+// look closes the connections that hang in the header of a request, or are idle for
+// too long. A timer for each connection, or for each request as in net/http, would
+// make the scheduler read the clock all the time, which costs some per cent of a
+// small request.
 func (l *Listener) look() {
 	l.mu.Lock()
 	if l.watch = nil; len(l.open) > 0 {
@@ -101,19 +102,19 @@ func (l *Listener) Close() error {
 	return l.Listener.Close()
 }
 
-// QueueLength is how many connections wait to be taken, where the system
-// tells.
+// QueueLength returns how many connections wait to be accepted; 0 if the system
+// does not report it.
 func (l *Listener) QueueLength() int { return acceptQueue(l.Listener) }
 
-// CloseSilent stops taking connections and closes those that have not sent a
-// byte: a server that shuts down would wait for them.
+// CloseSilent stops accepting connections, and closes those that have not sent a
+// byte, because a server that shuts down would wait for them.
 func (l *Listener) CloseSilent() {
 	_ = l.Close()
 	l.closeIf(func(c *Conn) bool { return !c.spoke.Load() })
 }
 
-// CloseAll closes what is still open, such as connections that were taken over
-// from the server.
+// CloseAll closes all open connections, such as those that were taken over from the
+// server.
 func (l *Listener) CloseAll() { l.closeIf(func(*Conn) bool { return true }) }
 
 func (l *Listener) closeIf(condition func(*Conn) bool) {
@@ -130,7 +131,7 @@ func (l *Listener) closeIf(condition func(*Conn) bool) {
 	}
 }
 
-// A Conn gives its worker back when it is closed.
+// A Conn is a connection that frees its worker when it is closed.
 type Conn struct {
 	net.Conn
 	listener *Listener
@@ -138,21 +139,21 @@ type Conn struct {
 	spoke    atomic.Bool
 	done     atomic.Bool
 	// serving is set while a request of the connection is in the handler. moves
-	// counts what the server did on the connection since then: first it begins to
-	// wait for another request, then the first bytes of that have come.
+	// counts the steps of the server on the connection since then: first it begins
+	// to wait for another request, then the first bytes of that request have come.
 	serving atomic.Bool
 	moves   atomic.Int64
 	// served counts the requests; deadline is set if the connection has one.
 	served   atomic.Int64
 	deadline atomic.Bool
-	// seen is what was found when the listener looked, since when; both guarded by
-	// its mu.
+	// seen is the progress at the listener's last look, and since is when it began;
+	// the listener's mu guards both.
 	seen  progress
 	since time.Time
 }
 
-// progress is what a connection has done: requests served, and whether it is in the
-// header of another.
+// progress is the state of a connection: the number of served requests, and whether
+// it is in the header of another.
 type progress struct {
 	served   int64
 	inHeader bool
@@ -160,9 +161,9 @@ type progress struct {
 
 const (
 	// HeaderPatience is how long a connection may take for the header of a request.
-	// A slow one may take longer by twice lookEvery.
+	// A slow connection may take longer by twice lookEvery.
 	HeaderPatience = 10 * time.Second
-	// lookEvery is how often connections are looked after.
+	// lookEvery is the time between two looks at the connections.
 	lookEvery = 5 * time.Second
 	// IdlePatience is how long a connection may be kept without a request.
 	IdlePatience = 3 * time.Minute
@@ -184,30 +185,30 @@ func ConnOf(ctx context.Context) *Conn {
 	return conn
 }
 
-// Worker is the number of the worker that the connection has.
+// Worker returns the number of the connection's worker.
 func (c *Conn) Worker() int { return c.worker }
 
-// Serve notes that the header of a request is complete.
+// Serve records that the header of a request is complete.
 func (c *Conn) Serve() { c.serving.Store(true) }
 
-// Leave notes that the handler of a request has ended.
+// Leave records that the handler of a request has ended.
 func (c *Conn) Leave() {
 	c.moves.Store(0)
 	c.served.Add(1)
 	c.serving.Store(false)
 }
 
-// SetReadDeadline implements net.Conn. The server takes a deadline away, if there
-// is one or not, when it begins to wait for a request and when the first bytes of
-// it have come, which tells the two apart.
+// SetReadDeadline implements net.Conn. The server removes the deadline, even if
+// there is none, when it begins to wait for a request and when the first bytes of
+// the request have come. The number of these calls distinguishes the two states.
 func (c *Conn) SetReadDeadline(t time.Time) error {
 	switch {
 	case c.serving.Load():
 	case t.IsZero():
 		c.moves.Add(1)
 	default:
-		// It ends a read that was under way beside the handler; another call, which
-		// takes this deadline away, follows.
+		// This deadline ends a read that was under way beside the handler; another
+		// call, which removes the deadline, follows.
 		c.moves.Store(-1)
 	}
 	if t.IsZero() && !c.deadline.Load() {

@@ -7,14 +7,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// setBacklog bounds the accept queue: listen(2) may be called again on a
-// socket that listens. Linux lets in one more than the number.
+// setBacklog bounds the accept queue: listen(2) may be called again on a socket
+// that listens. Linux accepts one more than the number.
 func setBacklog(ln net.Listener, n int) error {
 	return onSocket(ln, func(fd int) error { return unix.Listen(fd, n) })
 }
 
-// acceptQueue reads the length of the accept queue: for a socket that listens,
-// tcpi_unacked of TCP_INFO is just that (tcp(7), net/ipv4/tcp.c).
+// acceptQueue returns the length of the accept queue, which is tcpi_unacked of
+// TCP_INFO for a socket that listens (tcp(7), net/ipv4/tcp.c).
 func acceptQueue(ln net.Listener) int {
 	length := 0
 	_ = onSocket(ln, func(fd int) error {
@@ -27,7 +27,7 @@ func acceptQueue(ln net.Listener) int {
 	return length
 }
 
-// onSocket does something to the socket of a listener, if it has one.
+// onSocket calls a function with the socket of a listener, if it has one.
 func onSocket(ln net.Listener, do func(fd int) error) error {
 	sys, ok := ln.(syscall.Conn)
 	if !ok {

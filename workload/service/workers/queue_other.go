@@ -4,8 +4,8 @@ package workers
 
 import "net"
 
-// setBacklog leaves the accept queue as the system makes it.
+// setBacklog does nothing: the accept queue keeps the system's length.
 func setBacklog(net.Listener, int) error { return nil }
 
-// acceptQueue is not told by the system.
+// acceptQueue returns 0, because the system does not report the length.
 func acceptQueue(net.Listener) int { return 0 }

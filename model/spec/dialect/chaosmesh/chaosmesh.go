@@ -1,5 +1,6 @@
-// Package chaosmesh reads those objects of Chaos Mesh that our faults can stand
-// for. What they cannot is refused by its name, with what to use in its place.
+// Package chaosmesh reads objects of Chaos Mesh as faults of this project. It
+// refuses objects and fields that no fault can represent by name, and says what to
+// use instead.
 package chaosmesh
 
 import (

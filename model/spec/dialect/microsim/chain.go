@@ -50,8 +50,8 @@ func ReadRequest(f *decode.File, n *decode.Node) *document.Draft {
 	return p
 }
 
-// Chain reads a request that stands at a path of the file. What is wrong is
-// reported; then the chain is empty.
+// Chain reads a request that stands at a path of the file. It reports mistakes;
+// then the chain is empty.
 func Chain(f *decode.File, n *decode.Node, path string) *chain.Chain {
 	if !f.Want(n, path, decode.Object, "write a request with a designation") {
 		return &chain.Chain{}

@@ -74,8 +74,8 @@ func Read(f *decode.File, n *decode.Node) *document.Draft {
 	}
 }
 
-// readSimulation makes a service that answers at "/" of each service. Who calls
-// whom is told by the requests.
+// readSimulation makes of each service one that answers at "/". The requests, not
+// the services, say which service calls which.
 func readSimulation(f *decode.File, n *decode.Node) *document.Draft {
 	p := document.NewDraft(f, n, document.MicroSim, kindSimulation)
 	var in simulationFile

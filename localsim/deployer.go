@@ -11,7 +11,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"os/exec"
+	"slices"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/localsim/control"
@@ -229,6 +231,9 @@ func (c *Config) checkServices(ctx context.Context, system *topology.System) err
 			continue
 		}
 		r, foreign := s.Foreign()
+		if err := canWrite(s); err != nil && !foreign && s.URL == "" {
+			return fmt.Errorf("starting service %q of system %q: %w", s.Name, system.Name, err)
+		}
 		switch {
 		case s.Image != "":
 			return fmt.Errorf("starting service %q of system %q: image %s runs on clusters only; start it on this machine yourself and write its url, such as http://127.0.0.1:%d, or choose a runtime", s.Name, system.Name, s.Image, s.ServingPort())
@@ -246,6 +251,26 @@ func (c *Config) checkServices(ctx context.Context, system *topology.System) err
 		}
 	}
 	return nil
+}
+
+// canWrite says why a service could not do its work on the disk: each request that does
+// some would fail.
+func canWrite(s *topology.Service) error {
+	writes := func(e topology.Endpoint) bool { return writesToDisk(e.Steps) }
+	if !slices.ContainsFunc(s.Endpoints, writes) {
+		return nil
+	}
+	f, err := os.CreateTemp("", "microsim-io-*")
+	if err != nil {
+		return fmt.Errorf("its work is to write to the disk (io), in the directory for temporary files: %w; set TMPDIR to a directory that takes files", err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
+}
+
+func writesToDisk(steps []topology.Step) bool {
+	return slices.ContainsFunc(steps, func(s topology.Step) bool {
+		return s.Work != nil && s.Work.IO > 0 || writesToDisk(s.Parallel)
+	})
 }
 
 // checkStore says why a data store cannot be started.

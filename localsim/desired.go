@@ -276,7 +276,7 @@ func (d *Deployment) push(ctx context.Context, r *replica, in supervise.Instance
 		// Without a response, it is unknown whether the fault acts. Count it as
 		// sent, so that it is cleared later.
 		r.lastSent.faults[id] = w.faults[id]
-		if err := d.admin.PutFault(ctx, in.Control(), id, w.faults[id].fault, w.faults[id].deadline); err != nil && !w.faults[id].expired() {
+		if err := d.admin.PutFault(ctx, in.Control(), id, w.faults[id].fault, w.faults[id].told()); err != nil && !w.faults[id].expired() {
 			return fmt.Errorf("injecting fault %q: %w", id, err)
 		}
 	}
@@ -360,6 +360,15 @@ func (in *injection) findCallersLocked(system *topology.System) {
 	if in.callers = system.Callers(in.fault.Target.Service); in.fault.Target.From != "" {
 		in.callers = []string{in.fault.Target.From}
 	}
+}
+
+// told returns the deadline for another process, by the wall clock as it stands now,
+// because the wall clock may have been set since the fault began.
+func (in *injection) told() time.Time {
+	if in.deadline.IsZero() {
+		return in.deadline
+	}
+	return time.Now().Add(time.Until(in.deadline))
 }
 
 func (in *injection) expired() bool {

@@ -69,6 +69,35 @@ func TestTimesAreThoseOfTheClock(t *testing.T) {
 	}
 }
 
+// stopped is a clock that wakes nobody for a time, as for a program that is stopped.
+type stopped struct{ from, to time.Time }
+
+func (stopped) Now() time.Time { return time.Now() }
+
+func (c stopped) WaitUntil(ctx context.Context, at time.Time) bool {
+	if at.After(c.from) && at.Before(c.to) {
+		at = c.to
+	}
+	return realClock{}.WaitUntil(ctx, at)
+}
+
+// A time in which the program did not run is noted, a moment is not.
+func TestStandstillsAreNoted(t *testing.T) {
+	for length, want := range map[time.Duration]int{900 * time.Millisecond: 0, 3 * time.Second: 1} {
+		r, _, err := play(t, shopRun(), &fakeWorld{}, func(ctx context.Context, d *Deps, _ *fakeLoader, _ *fakeCollector) context.Context {
+			from := time.Now().Add(4100 * time.Millisecond)
+			d.Clock = stopped{from, from.Add(length)}
+			return ctx
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Standstills) != want || want == 1 && (r.Standstills[0].From != 3.25 || r.Standstills[0].To != 6.4) || (want == 0) != (r.StandstillText() == "") {
+			t.Errorf("of %v, there are the standstills %+v: %s", length, r.Standstills, r.StandstillText())
+		}
+	}
+}
+
 func TestEveryLeavesOutTurnsItHasMissed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())

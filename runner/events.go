@@ -48,7 +48,8 @@ type (
 	// Result.Timeline counts by the intended start instead.
 	ClientSampled struct{ Second result.ClientSecond }
 	// ServiceSampled has a sample of one service. At is counted from the zero;
-	// Phase is an index into the phases of the load.
+	// Phase is an index into the phases of the load, or their number after its last
+	// answer.
 	ServiceSampled struct {
 		At     time.Duration
 		Phase  int

@@ -41,6 +41,7 @@ func (r *running) sendLoad(ctx context.Context, deployment Deployment, prepared 
 	ticking, stopTicking := context.WithCancel(beside)
 	var ticks sync.WaitGroup
 	ticks.Go(func() { r.tick(ticking, stop) })
+	ticks.Go(func() { r.watchItself(ticking) })
 
 	report, err := prepared.Load(loading, r.account.Outcome)
 	stopTicking()
@@ -89,6 +90,25 @@ func (r *running) tick(ctx context.Context, stop context.CancelCauseFunc) {
 	if abort == nil {
 		r.endSecond() // the last second, as far as it went
 	}
+}
+
+// A program that looked at the clock each heartbeat, and did not for standstill, did
+// not run.
+const (
+	heartbeat  = 250 * time.Millisecond
+	standstill = time.Second
+)
+
+// watchItself notes when this program did not run, until ctx ends.
+func (r *running) watchItself(ctx context.Context) {
+	last := r.clock.Now()
+	every(ctx, r.clock, heartbeat, func() {
+		now := r.clock.Now()
+		if now.Sub(last)-heartbeat >= standstill {
+			r.account.StoodStill(last, now)
+		}
+		last = now
+	})
 }
 
 func (r *running) nextPhase() {

@@ -23,7 +23,7 @@ type Store struct{ Dir string }
 func Default() (Store, error) {
 	dir, err := os.UserCacheDir()
 	if err != nil {
-		return Store{}, fmt.Errorf("finding the directory that runtimes are installed in: %w", err)
+		return Store{}, fmt.Errorf("finding the directory that runtimes are installed in: %w; set XDG_CACHE_HOME to a directory, by its full path", err)
 	}
 	return Store{filepath.Join(dir, "kubectl-microsim", "runtimes")}, nil
 }

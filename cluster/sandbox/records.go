@@ -4,12 +4,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/gofrs/flock"
+
+	"github.com/microsim-dev/kubectl-microsim/internal/partial"
 )
 
 // records are files that tell which clusters are ours, written before a cluster
@@ -45,7 +48,10 @@ func (r records) read(name string) (*record, error) {
 func (r records) write(rec record) error {
 	data, err := json.Marshal(rec)
 	if err == nil {
-		err = os.WriteFile(r.file(rec.Name), data, 0o600)
+		err = partial.WriteFile(r.file(rec.Name), 0o600, func(w io.Writer) error {
+			_, err := w.Write(data)
+			return err
+		})
 	}
 	if err != nil {
 		return fmt.Errorf("writing the record of the sandbox %q: %w", rec.Name, err)

@@ -49,8 +49,13 @@ func Make(parent, name string, removed func(path string)) (*Dir, error) {
 
 // WriteFile writes a whole file, or leaves what was there. Until it is complete, its
 // content is in a hidden directory beside it. Where a program was killed meanwhile, the
-// next one that writes the same file removes that.
+// next one that writes the same file removes that. A symbolic link stays, and the file
+// that it leads to is written; a device or a pipe, such as /dev/null, stays and is written to.
 func WriteFile(path string, mode fs.FileMode, write func(io.Writer) error) (err error) {
+	path, special := follow(path)
+	if special {
+		return writeTo(path, write)
+	}
 	d, err := Make(filepath.Dir(path), filepath.Base(path), nil)
 	if err != nil {
 		return err
@@ -61,13 +66,48 @@ func WriteFile(path string, mode fs.FileMode, write func(io.Writer) error) (err 
 		return err
 	}
 	if err := errors.Join(write(f), f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		if hidden := (*fs.PathError)(nil); errors.As(err, &hidden) && hidden.Path == f.Name() {
+			hidden.Path = path // the one that the user knows
+		}
 		return err
 	}
 	return os.Rename(f.Name(), path)
 }
 
+// follow returns the file to which a path leads, and whether it is a device or a pipe.
+// WriteFile must not replace a device or a pipe by a file.
+func follow(path string) (to string, special bool) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return path, false // there is none, or making one will say what is wrong
+	}
+	if !info.Mode().IsRegular() && !info.IsDir() {
+		return path, true
+	}
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		return to, false
+	}
+	return path, false
+}
+
+// writeTo writes to a device or a pipe.
+func writeTo(path string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(f), f.Close())
+}
+
+// IsLeftover reports whether a name is that of what Make makes for a thing of a name.
+func IsLeftover(name, of string) bool { return strings.HasPrefix(name, prefix(of)) }
+
 // CanWrite says why a file could not be written in its place.
 func CanWrite(path string) error {
+	path, special := follow(path)
+	if special {
+		return nil // opening a pipe would wait for its reader
+	}
 	d, err := Make(filepath.Dir(path), filepath.Base(path), nil)
 	if err != nil {
 		return err

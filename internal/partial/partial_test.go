@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 )
@@ -194,5 +195,59 @@ func TestMakingAndSweepingAtOnce(t *testing.T) {
 	wg.Wait()
 	if left := names(t, parent); len(left) > 0 {
 		t.Errorf("left are %q", left)
+	}
+}
+
+// TestSpecialFilesAreWrittenTo: a file must not take the place of a device, such as
+// /dev/null, nor of a link or a pipe.
+func TestSpecialFilesAreWrittenTo(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("links and pipes are those of Unix")
+	}
+	dir := t.TempDir()
+	file, link, loop := filepath.Join(dir, "file"), filepath.Join(dir, "link"), filepath.Join(dir, "loop")
+	for from, to := range map[string]string{link: file, loop: loop} {
+		if err := os.Symlink(to, from); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write := func(text string) func(io.Writer) error {
+		return func(w io.Writer) error {
+			_, err := io.WriteString(w, text)
+			return err
+		}
+	}
+	if err := os.WriteFile(file, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(CanWrite(link), WriteFile(link, 0o600, write("new"))); err != nil {
+		t.Error(err)
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "new" {
+		t.Errorf("what the link leads to holds %q, %v", text, err)
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is now %v, %v", info, err)
+	}
+	if err := errors.Join(CanWrite(os.DevNull), WriteFile(os.DevNull, 0o600, write("gone"))); err != nil {
+		t.Error(err)
+	}
+	if info, err := os.Lstat(os.DevNull); err != nil || info.Mode()&os.ModeDevice == 0 {
+		t.Errorf("%s is now %v, %v", os.DevNull, info, err)
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	through := filepath.Join("/dev/fd", strconv.Itoa(int(w.Fd())))
+	if err := errors.Join(CanWrite(through), WriteFile(through, 0o600, write("piped")), w.Close()); err != nil {
+		t.Error(err)
+	}
+	if text, err := io.ReadAll(r); err != nil || string(text) != "piped" {
+		t.Errorf("the pipe brought %q, %v", text, err)
+	}
+	if got := names(t, dir); !slices.Equal(got, []string{"file", "link", "loop"}) {
+		t.Errorf("left are %v", got)
 	}
 }

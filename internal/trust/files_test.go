@@ -128,7 +128,7 @@ func TestNoFiles(t *testing.T) {
 	var trials []trial
 	for _, c := range []struct{ path, says string }{
 		{"empty", `"empty"`}, {"closed", `"?closed.*permission denied`}, {"secret", `"?secret.*permission denied`}, {"loop", `"?loop.*too many`},
-		{"dangling", `"dangling": no such file`}, {"\x1b[31m\nerror: x", `\\x1b\[31m`}, {"nosuch\x1b[2J", `\\x1b\[2J`}, {"/dev/zero", "/dev/zero"},
+		{"dangling", `"dangling": it is a symbolic link to "nowhere", which is not there`}, {"\x1b[31m\nerror: x", `\\x1b\[31m\\nerror: x"`}, {"nosuch\x1b[2J", `\\x1b\[2J`}, {"/dev/zero", "/dev/zero"},
 		{"/proc/self/mem", "/proc/self/mem"}, {strings.Repeat("x", 5000), "file name too long"}, {strings.Repeat("x/", 50_000), "x/x"},
 		{"nul\tx", `nul`}, {"http://[::1", `http://\[::1`}, {"http://127.0.0.1:99999/x", "99999"}, {"ftp://127.0.0.1/x", "ftp://"}, {"file:///etc/passwd", "file:///etc/passwd"},
 		{"http://user:secret@127.0.0.1:1/", "refused"}, {"one.yaml/x", "one.yaml/x"},

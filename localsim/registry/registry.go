@@ -374,7 +374,9 @@ func (e *Entry) AddChild(c Child) error {
 	if err != nil {
 		return fmt.Errorf("noting process %d of system %q: %w", c.PID, e.record.Name, err)
 	}
-	_, err = f.Write(append(line, '\n'))
+	// A disk that was full may have left half a line there, which this one must not be
+	// part of.
+	_, err = f.Write(slices.Concat([]byte("\n"), line, []byte("\n")))
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("noting process %d of system %q: %w", c.PID, e.record.Name, err)
 	}

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -52,7 +54,7 @@ func StartChild(ctx context.Context, child Child) (Instance, error) {
 	c := &childInstance{cmd: cmd, ended: make(chan struct{}), output: newChildOutput(child.Output)}
 	var err error
 	if c.stdin, err = cmd.StdinPipe(); err != nil {
-		return nil, fmt.Errorf("starting %q: %w", cmd.Path, err)
+		return nil, notStarted(cmd, err, nil)
 	}
 	cmd.Stdout, cmd.Stderr = &c.output.stdout, &c.output.stderr
 	cmd.SysProcAttr = childAttributes(cmd.SysProcAttr)
@@ -65,7 +67,7 @@ func StartChild(ctx context.Context, child Child) (Instance, error) {
 		return cmd.Start()
 	}
 	if err := child.Start(start); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting %q: %w", cmd.Path, err), c.stdin.Close())
+		return nil, notStarted(cmd, err, c.stdin)
 	}
 	meter.started(cmd.Process.Pid, began)
 	go func() {
@@ -85,6 +87,23 @@ func StartChild(ctx context.Context, child Child) (Instance, error) {
 	}
 	meter.told(c.hello.at)
 	return c, nil
+}
+
+// notStarted says why a process could not be started, and closes its input, which is nil
+// if it has none yet.
+func notStarted(cmd *exec.Cmd, err error, stdin io.Closer) error {
+	err = fmt.Errorf("starting %q: %w", cmd.Path, err)
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		err = fmt.Errorf("%w; raise the limit (ulimit -n), or start fewer replicas", err)
+	}
+	if stdin == nil {
+		return err
+	}
+	closing := stdin.Close()
+	if errors.Is(closing, os.ErrClosed) {
+		closing = nil // Start has closed it
+	}
+	return errors.Join(err, closing)
 }
 
 // check returns an error if the address that a process has printed differs from the

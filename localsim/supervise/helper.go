@@ -30,7 +30,7 @@ func StartHelper(ctx context.Context, cmd *exec.Cmd, start func(func() error) er
 	h := &Helper{cmd: cmd, ready: make(chan struct{}), ended: make(chan struct{})}
 	var err error
 	if h.stdin, err = cmd.StdinPipe(); err != nil {
-		return nil, fmt.Errorf("starting %q: %w", cmd.Path, err)
+		return nil, notStarted(cmd, err, nil)
 	}
 	first := true
 	cmd.Stdout = &lineWriter{line: func([]byte) {
@@ -43,7 +43,7 @@ func StartHelper(ctx context.Context, cmd *exec.Cmd, start func(func() error) er
 	cmd.SysProcAttr = childAttributes(cmd.SysProcAttr)
 	cmd.WaitDelay = time.Second
 	if err := start(cmd.Start); err != nil {
-		return nil, errors.Join(fmt.Errorf("starting %q: %w", cmd.Path, err), h.stdin.Close())
+		return nil, notStarted(cmd, err, h.stdin)
 	}
 	go func() {
 		defer close(h.ended)

@@ -14,7 +14,7 @@ const MaxCases = 20000
 // Validate names every mistake in a set that has its defaults. Formats are words of
 // those who write them, and judged there.
 func (d *Dataset) Validate() (problems problem.List) {
-	problems.CheckLabel("name", d.Name)
+	problems.CheckFileName("name", d.Name)
 	d.checkTimes(&problems)
 	d.checkLoad(&problems)
 	if d.Seeds < 1 {

@@ -5,6 +5,21 @@ import (
 	"testing"
 )
 
+func TestCheckFileName(t *testing.T) {
+	for _, name := range []string{"", "failures", "流量 5 %", "a.b", "a..b", "=2+3", "-rf"} {
+		var l List
+		if l.CheckFileName("name", name); len(l) != 0 {
+			t.Errorf("%q is refused: %v", name, l)
+		}
+	}
+	for _, name := range []string{"..", ".", "../x", "a/b", `a\b`, "/etc", ".hidden", "C:x", "a\nb", strings.Repeat("x", 201)} {
+		var l List
+		if l.CheckFileName("name", name); len(l) != 1 {
+			t.Errorf("%q is accepted", name)
+		}
+	}
+}
+
 func TestCheckLabel(t *testing.T) {
 	for _, name := range []string{"", "slow db", "Überlast", "=2+3", "流量", "5 %"} {
 		var l List

@@ -75,6 +75,31 @@ func (l *List) CheckLabel(path, name string) {
 	}
 }
 
+// IsFileName reports whether a name that users give leads to one file right below a
+// directory, on every system, and to one that is not hidden.
+func IsFileName(name string) bool {
+	return name != "" && name[0] != '.' && !strings.ContainsAny(name, `/\:`)
+}
+
+// CheckFileName is CheckLabel for a name that directories are made of.
+func (l *List) CheckFileName(path, name string) {
+	if name != "" && !IsFileName(name) {
+		l.AddHint(path, "leave out slashes, colons, and a dot at the beginning", "%q cannot name a directory, as this name does", name)
+		return
+	}
+	l.CheckLabel(path, name)
+}
+
+// Cell returns a name of the user as a cell of a CSV file. It puts an apostrophe before a
+// name that a spreadsheet would take for a formula, so that a foreign file does not run
+// there (OWASP, CSV injection).
+func Cell(name string) string {
+	if name != "" && strings.ContainsRune("=+-@\t\r", rune(name[0])) {
+		return "'" + name
+	}
+	return name
+}
+
 // Err returns nil for an empty list, else an error that names every problem, a
 // line each. Its parts are of type Problem and can be had by errors.As.
 func (l List) Err() error {

@@ -87,6 +87,8 @@ type Result struct {
 	Fluent *Fluent `json:"fluent,omitempty"`
 	// Alerts is absent where no Prometheus watched the run.
 	Alerts *Alerts `json:"alerts,omitempty"`
+	// Standstills are when the program that runs the experiment did not run itself.
+	Standstills []Standstill `json:"standstills,omitempty"`
 	// Tail is absent where the system was not watched after the load.
 	Tail *Tail `json:"tail,omitempty"`
 	// Windows are the counts in equal stretches, where they were asked for.

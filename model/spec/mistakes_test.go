@@ -57,6 +57,14 @@ func compare(t *testing.T, golden, got string) {
 	}
 }
 
+// Names of files are of those who made them, and make no line of an error.
+func TestFileNamesMakeNoLines(t *testing.T) {
+	_, err := Read("a.yaml valid\nerror: b.yaml", strings.NewReader("services: 5"))
+	if err == nil || strings.Contains(err.Error(), "\n") || !strings.HasPrefix(err.Error(), `"a.yaml valid\nerror: b.yaml":1:1: `) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 func TestTooLargeFilesAreNotRead(t *testing.T) {
 	endless := &counting{}
 	_, err := Read("big.yaml", endless)

@@ -124,6 +124,22 @@ func lowerText(n *decode.Node, key string) {
 	}
 }
 
+// wantPlainBodies reports numbers in bodies and in values of fallbacks that are not
+// written as JSON writes them: as JSON, 0x10 would be a text.
+func (f *reader) wantPlainBodies(n *decode.Node, path string) {
+	for _, field := range n.Fields {
+		at := problem.Join(path, field.Key)
+		if field.Key == "body" || field.Key == "value" {
+			f.WantPlainNumbers(field.Value, at)
+			continue
+		}
+		f.wantPlainBodies(field.Value, at)
+	}
+	for i, item := range n.Items {
+		f.wantPlainBodies(item, problem.Index(path, i))
+	}
+}
+
 // lowerCall turns the short forms of a call into fields. Answers by what
 // happened may be written in place of one consequence for all.
 func lowerCall(n *decode.Node) {

@@ -69,7 +69,8 @@ func (r Reader) ReadFiles(ctx context.Context, paths ...string) (document.Docume
 }
 
 func isURL(path string) bool {
-	return strings.HasPrefix(path, "http://") || strings.HasPrefix(path, "https://")
+	scheme, _, _ := strings.Cut(path, "://")
+	return len(scheme) < len(path) && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 
 // expand returns the files of a directory; any other path stands for itself.
@@ -141,6 +142,9 @@ func (r Reader) load(ctx context.Context, path string) ([]byte, string, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		if data, name, ok := openExample(path); ok {
 			return data, name, nil
+		}
+		if to, err := os.Readlink(path); err == nil {
+			return nil, path, fmt.Errorf("it is a symbolic link to %q, which is not there", to)
 		}
 		return nil, path, fmt.Errorf("no such file, and no example of that name%s", suggestExample(path))
 	}

@@ -48,13 +48,13 @@ func TestReadFilesReadsEveryKindOfPath(t *testing.T) {
 	r := Reader{
 		Stdin: strings.NewReader(named("stdin")),
 		Fetch: func(_ context.Context, url string) (io.ReadCloser, error) {
-			if url != "https://example.com/s.yaml" {
+			if url != "HTTPS://example.com/s.yaml" {
 				t.Errorf("fetched %q", url)
 			}
 			return closer{strings.NewReader(named("url")), &closed}, nil
 		},
 	}
-	docs, err := r.ReadFiles(t.Context(), dir, "-", "https://example.com/s.yaml", "alphabet")
+	docs, err := r.ReadFiles(t.Context(), dir, "-", "HTTPS://example.com/s.yaml", "alphabet")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,6 +100,7 @@ func (f *reader) readNative(n *decode.Node) {
 		return
 	}
 	f.WantValues(n, "", mayHaveNoValue)
+	f.wantPlainBodies(n, "")
 	switch kind.Scalar {
 	case document.KindSystem:
 		p := f.add(document.NewDraft(f.File, n, document.Native, document.KindSystem))

@@ -42,7 +42,7 @@ type pair struct {
 	stays    atomic.Bool // the relay cannot have the sockets
 	relaying atomic.Bool // the relay has the sockets
 	carried  atomic.Pointer[relay.Carried]
-	lastSeen atomic.Int64 // Unix nanoseconds of the last datagram
+	lastSeen atomic.Int64 // of the last datagram, in nanoseconds since opened: clocks of the wall may be set
 }
 
 // A socket is one side of a pair. The relay replaces the connection in it.
@@ -148,7 +148,7 @@ func (p *pair) notify() <-chan struct{} {
 
 func (p *pair) seen(at time.Time) {
 	if p.gate.datagrams {
-		p.lastSeen.Store(at.UnixNano())
+		p.lastSeen.Store(int64(at.Sub(p.opened)))
 	}
 }
 
@@ -157,7 +157,7 @@ func (p *pair) idleDeadline() time.Time {
 	if !p.gate.datagrams || p.gate.udpIdle <= 0 {
 		return time.Time{}
 	}
-	return time.Unix(0, p.lastSeen.Load()).Add(p.gate.udpIdle)
+	return p.opened.Add(time.Duration(p.lastSeen.Load()) + p.gate.udpIdle)
 }
 
 // An orderly close listens to a peer until it is quiet for a while, but no longer than lingering.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
 )
 
@@ -178,7 +179,7 @@ func WriteLabels(w io.Writer, labels []Label) error {
 }
 
 func (l *Label) cells() ([]string, error) {
-	cells := []string{l.Case, l.Experiment, l.Variant, strconv.FormatUint(l.Seed, 10), l.Target}
+	cells := []string{l.Case, problem.Cell(l.Experiment), problem.Cell(l.Variant), strconv.FormatUint(l.Seed, 10), l.Target}
 	if l.Fault == nil {
 		return append(cells, slices.Repeat([]string{""}, len(labelColumns())-len(cells))...), nil
 	}

@@ -234,6 +234,9 @@ func (s *Set) add(c *Case) (err error) {
 			return err
 		}
 		if err := f.write(c, dir); err != nil {
+			if hidden := (*fs.PathError)(nil); errors.As(err, &hidden) && strings.HasPrefix(hidden.Path, dir) {
+				hidden.Path = filepath.Base(hidden.Path) // nobody knows the directory
+			}
 			return fmt.Errorf("as %s: %w", f.Name, err)
 		}
 	}

@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
 // vecrosimFormat is the layout of VECROsim's collector: a CSV for each metric, with
@@ -68,11 +71,11 @@ func writeVECROsim(c *Case, dir string) error {
 		if len(one) == 0 {
 			continue // unknown everywhere
 		}
-		if err := writeIndexed(filepath.Join(dir, c.Run.Result.Name+"_"+m.name+".csv"), c.Grid, one); err != nil {
+		if err := writeIndexed(filepath.Join(dir, fileName(c.Run.Result.Name)+"_"+m.name+".csv"), c.Grid, one); err != nil {
 			return err
 		}
 	}
-	if err := writeIndexed(filepath.Join(dir, c.Run.Result.Name+"_merged.csv"), c.Grid, merged); err != nil {
+	if err := writeIndexed(filepath.Join(dir, fileName(c.Run.Result.Name)+"_merged.csv"), c.Grid, merged); err != nil {
 		return err
 	}
 	var failed error
@@ -81,6 +84,15 @@ func writeVECROsim(c *Case, dir string) error {
 		return failed
 	}
 	return err
+}
+
+// fileName is the name of an experiment in those of files. It may have any letters, and
+// must not lead out of the directory.
+func fileName(name string) string {
+	if problem.IsFileName(name) {
+		return name
+	}
+	return "x" + strings.NewReplacer("/", "-", `\`, "-", ":", "-").Replace(name)
 }
 
 // A series is a named column.

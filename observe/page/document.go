@@ -40,6 +40,7 @@ type runDocument struct {
 	Length      num                `json:"length"`
 	Incomplete  bool               `json:"incomplete"`
 	Why         string             `json:"why"`
+	Standstill  string             `json:"standstill,omitempty"`
 	Passed      bool               `json:"passed"`
 	Tail        *tailDocument      `json:"tail"`
 	Windows     *windowTable       `json:"windows"`
@@ -200,7 +201,7 @@ func newRunDocument(run *Run, points int, interest map[string]float64) (*runDocu
 	d := &runDocument{
 		Variant: run.Variant, Seed: strconv.FormatUint(run.Seed, 10), Name: r.Name, Target: r.Target, Versions: r.Versions,
 		Environment: r.Environment, Command: r.Command, Started: r.Started.UTC(), Length: length(r),
-		Incomplete: r.Incomplete, Why: r.Why, Passed: r.Passed, Histograms: histograms, Windows: newWindowTable(r), Prediction: newPredictionTable(r.Prediction), Alerts: newAlertTable(r), Explanation: r.Explanation,
+		Incomplete: r.Incomplete, Why: r.Why, Standstill: r.StandstillText(), Passed: r.Passed, Histograms: histograms, Windows: newWindowTable(r), Prediction: newPredictionTable(r.Prediction), Alerts: newAlertTable(r), Explanation: r.Explanation,
 		Checks: []checkDocument{}, Faults: []faultDocument{}, Recoveries: []recoveryDocument{}, Segments: []segmentDocument{},
 		Drawing: newDrawing(run, interest), Clients: clientCurves(r.Timeline, points), Services: serviceCurves(run.Series, points),
 	}

@@ -136,6 +136,40 @@ func TestFaultsOfOneMomentHaveOneOrder(t *testing.T) {
 	}
 }
 
+// Rates of services are the counts of their row by its length, whenever each replica was
+// asked, and what services did after the load's last answer is in the tail.
+func TestRowsOfServicesAgreeWithThemselves(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	r, err := New(Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Observe(runner.LoadBegun{At: time.Unix(1_700_000_000, 0).UTC(), Phases: []string{"one", "two"}})
+	for i := range 4 {
+		at := time.Duration(i+1) * 1250 * time.Millisecond
+		r.Observe(runner.ServiceSampled{At: at, Phase: i, Sample: measure.Sample{
+			Elapsed: 1250 * time.Millisecond, Counted: 1240 * time.Millisecond, Service: "cart", Requests: 25, Errors: 3, Degraded: 2, Rate: 20.3, Up: 2, Replicas: 2,
+		}})
+	}
+	if err := r.Finish(&result.Result{Kind: result.ResultKind}); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := csv.NewReader(strings.NewReader(read(t, filepath.Join(dir, TimelineFile)))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	column := map[string]int{}
+	for i, title := range rows[0] {
+		column[title] = i
+	}
+	for i, phase := range []string{"one", "two", "tail", "tail"} {
+		row := rows[i+1]
+		if row[column["phase"]] != phase || row[column["interval_s"]] != "1.25" || row[column["rate_per_s"]] != "20" || row[column["goodput_per_s"]] != "16" {
+			t.Errorf("row %d is %q", i+1, row)
+		}
+	}
+}
+
 func TestDirectoriesOfOthersAreKept(t *testing.T) {
 	dir := t.TempDir()
 	notes := filepath.Join(dir, "notes.txt")

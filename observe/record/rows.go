@@ -83,8 +83,11 @@ func (s *state) observe(e runner.Event) {
 }
 
 func (s *state) phase(i int) string {
-	if i < 0 || i >= len(s.phases) {
+	switch {
+	case i < 0 || len(s.phases) == 0:
 		return ""
+	case i >= len(s.phases):
+		return experiment.AfterLoad
 	}
 	return s.phases[i]
 }
@@ -128,7 +131,9 @@ func (r *Recorder) sample(e runner.ServiceSampled) error {
 	}
 	t.count(s.Requests)
 	t.count(s.Errors)
-	t.number(s.Rate)
+	// Counts by the interval of the row, so that rates and counts of a table agree.
+	seconds := s.Interval().Seconds()
+	t.number(float64(s.Requests) / seconds)
 	t.empty(len(outcome.Classes()))
 	t.latency(&s.Latency)
 	t.count(s.InFlight)
@@ -139,7 +144,7 @@ func (r *Recorder) sample(e runner.ServiceSampled) error {
 	t.count(int64(s.Replicas))
 	t.empty(1)
 	t.count(s.Requests)
-	t.number(s.Goodput())
+	t.number(float64(s.Requests-s.Errors-s.Degraded) / seconds)
 	t.count(s.Degraded)
 	t.amount(s.BytesReceived, s.Interval())
 	t.amount(s.BytesSent, s.Interval())

@@ -31,8 +31,10 @@ type Series struct {
 	// made is set if the directory was made for this series, begun when its first run
 	// has begun.
 	made, begun bool
-	current     *Recorder
-	err         error
+	// kept counts the runs whose records are in their places.
+	kept    int
+	current *Recorder
+	err     error
 }
 
 // NewSeries makes the directory; the inputs that are common to all runs are written
@@ -129,10 +131,18 @@ func (s *Series) end(result *result.Result) {
 	if result == nil {
 		s.note(s.current.Discard())
 	} else {
-		s.note(s.current.Finish(result))
+		err := s.current.Finish(result)
+		if err == nil {
+			s.kept++
+		}
+		s.note(err)
 	}
 	s.current = nil
 }
+
+// Kept counts the runs whose records are whole and in their places, whatever became of
+// the comparison.
+func (s *Series) Kept() int { return s.kept }
 
 // Err returns the errors so far.
 func (s *Series) Err() error { return s.err }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
 
@@ -34,15 +35,8 @@ func (r *Recorder) table(name string, columns []string) (*table, error) {
 	return t, t.end()
 }
 
-// text writes a text of the user. It puts an apostrophe before a text that a
-// spreadsheet would take for a formula, so that a foreign file does not run there
-// (OWASP, CSV injection).
-func (t *table) text(s string) {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
-		s = "'" + s
-	}
-	t.row = append(t.row, s)
-}
+// text writes a text of the user.
+func (t *table) text(s string) { t.row = append(t.row, problem.Cell(s)) }
 
 func (t *table) count(n int64) { t.row = append(t.row, strconv.FormatInt(n, 10)) }
 

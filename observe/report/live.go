@@ -69,7 +69,7 @@ func (l *Live) Observe(e runner.Event) {
 			l.faults = result.InsertFault(l.faults, e.Record)
 		}
 	case runner.FaultCleared:
-		if e.Record.Error == "" {
+		if !e.Record.ClearedAt.IsZero() {
 			l.faults = slices.DeleteFunc(l.faults, func(f result.FaultRecord) bool { return f.ID == e.Record.ID })
 		}
 	case runner.ReplicaDown:

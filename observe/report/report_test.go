@@ -16,6 +16,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
 	"github.com/microsim-dev/kubectl-microsim/model/outcome"
 	"github.com/microsim-dev/kubectl-microsim/model/result"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 	"github.com/microsim-dev/kubectl-microsim/runner/measure"
 )
@@ -136,6 +137,33 @@ func TestFrames(t *testing.T) {
 
 // A frame has the clients and all services of one second, whichever comes first
 // and however many frames are drawn meanwhile.
+// A terminal may be very small: what does not fit is cut off, or the next frame would not
+// be painted over it.
+func TestFramesOfSmallTerminals(t *testing.T) {
+	var live Live
+	story(shop(), func(e runner.Event) {
+		live.Observe(e)
+		for _, size := range [][2]int{{1, 1}, {7, 3}, {15, 11}, {19, 4}, {29, 23}} {
+			lines := live.Frame(Style{Width: size[0], Color: true}, size[1])
+			if len(lines) > size[1] {
+				t.Fatalf("%v: %d lines", size, len(lines))
+			}
+			for _, l := range lines {
+				if columns(l) > size[0] {
+					t.Fatalf("%v: a line of %d columns: %q", size, columns(l), l)
+				}
+			}
+		}
+	})
+	var out strings.Builder
+	NewScreen(&out, func() (int, int) { return 16, 12 }, false).Paint(live.Frame)
+	for _, l := range strings.Split(out.String(), "\n") {
+		if columns(l) > 15 {
+			t.Errorf("painted is a line of %d columns: %q", columns(l), l)
+		}
+	}
+}
+
 func TestFrameIsOfOneSecond(t *testing.T) {
 	services := []string{"a", "b"}
 	for name, servicesFirst := range map[string]bool{"clients first": false, "services first": true} {
@@ -356,12 +384,56 @@ func TestSummaryReportsTheWriter(t *testing.T) {
 	}
 }
 
+// Names in letters of two columns, or of none, neither move the columns beside them nor
+// make lines too long.
+func TestWideNamesKeepTheColumns(t *testing.T) {
+	g := grid{left: 1}
+	g.head("NAME", "RATE/S")
+	for _, name := range []string{"流量過大", "e\u0301te\u0301", "plain"} {
+		g.add(cell{name, plain}, cell{"1.0", plain})
+	}
+	for _, width := range []int{0, 16, 20, 80} {
+		lines := g.lines(Style{Width: width})
+		for i, line := range lines {
+			if width > 0 && columns(line) > width {
+				t.Errorf("%d columns: %q has %d", width, line, columns(line))
+			}
+			if columns(line) != columns(lines[0]) {
+				t.Errorf("%d columns: line %d of\n%s", width, i, strings.Join(lines, "\n"))
+			}
+		}
+	}
+	if got := clip("流量過大", 3); got != "流" {
+		t.Errorf("clipped to %q", got)
+	}
+}
+
+// A fault that was cleared at the second try has acted, and is gone.
+func TestFaultsThatAreClearedLate(t *testing.T) {
+	began := time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC)
+	rec := result.FaultRecord{ID: "slow-1", Label: "slow", AppliedAt: began, From: 3, To: 12, PlannedTo: 6, Error: "no answer"}
+	if got, want := faultTime(&rec).text, "3.0s on, not cleared: no answer"; got != want {
+		t.Errorf("a fault that stays is %q, want %q", got, want)
+	}
+	var out strings.Builder
+	view := NewView(&out, nil, false)
+	view.Observe(runner.FaultCleared{Record: rec})
+	rec.ClearedAt = began.Add(12 * time.Second)
+	view.Observe(runner.FaultCleared{Record: rec})
+	if got, want := faultTime(&rec).text, "3.0s to 12.0s, cleared late: no answer"; got != want {
+		t.Errorf("a fault that is gone is %q, want %q", got, want)
+	}
+	if got, want := out.String(), "   6.0s  fault slow could not be cleared: no answer\n  12.0s  fault cleared: slow\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
 func TestFigures(t *testing.T) {
 	for got, want := range map[string]string{
 		rate(0): "0.0", rate(52.14): "52.1", rate(1234.5): "1234", rate(12345): "12.3k", rate(123456): "123k",
 		share(0, 0): "-", share(0, 5): "0%", share(5, 5): "100%", share(1, 1e6): "<0.01%", share(999999, 1000000): ">99.99%", share(82, 1000): "8.20%", share(1, 3): "33.3%",
 		count(1234567): "1 234 567", count(12): "12", count(123): "123",
-		clip("\x1b[31mabcdef\x1b[0m", 3): "\x1b[31mabc\x1b[0m", clip("abcdef", 3): "abc", shorten("abcdef", 4): "abc…",
+		clip("\x1b[31mabcdef\x1b[0m", 3): "\x1b[31mabc\x1b[0m", clip("abcdef", 3): "abc", unit.Cut("abcdef", 4): "abc…",
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -26,8 +26,8 @@ func NewScreen(out io.Writer, size func() (width, height int), color bool) *Scre
 // not told.
 func (s *Screen) Paint(frame func(style Style, height int) []string) {
 	width, height := s.size()
-	if width < 20 || height < 5 {
-		width, height = 80, 24
+	if width < 2 || height < 2 {
+		width, height = 80, 24 // it is not known
 	}
 	// The last column and line stay free, for many terminals wrap or scroll there.
 	lines := frame(Style{Color: s.color, Width: width - 1}, height-1)

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
 	"github.com/microsim-dev/kubectl-microsim/model/fault"
@@ -121,7 +120,7 @@ func (g *grid) widths() (widths []int) {
 					widths[i] = g.least
 				}
 			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(c.text))
+			widths[i] = max(widths[i], unit.Columns(c.text))
 		}
 	}
 	return widths
@@ -218,8 +217,8 @@ func (s Style) beside(lines, texts []string) []string {
 func (g *grid) line(s Style, row []cell, widths []int) string {
 	var b strings.Builder
 	for i, c := range row {
-		text := shorten(c.text, widths[i])
-		space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(text))
+		text := unit.Cut(c.text, widths[i])
+		space := strings.Repeat(" ", widths[i]-unit.Columns(text))
 		if i > 0 {
 			b.WriteString("  ")
 		}
@@ -235,15 +234,6 @@ func (g *grid) line(s Style, row []cell, widths []int) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
-// shorten cuts a text to a number of columns, and shows that it did.
-func shorten(text string, width int) string {
-	if utf8.RuneCountInString(text) <= width {
-		return text
-	}
-	runes := []rune(text)
-	return string(runes[:max(0, width-1)]) + "…"
-}
-
 // clip cuts a line to a number of columns, not counting colours.
 func clip(line string, width int) string {
 	columns, escape := 0, false
@@ -253,13 +243,14 @@ func clip(line string, width int) string {
 			escape = r != 'm'
 		case r == '\x1b':
 			escape = true
-		case columns == width:
+		default:
+			if columns += unit.Columns(string(r)); columns <= width {
+				continue
+			}
 			if strings.Contains(line, "\x1b") {
 				return line[:i] + "\x1b[0m"
 			}
 			return line[:i]
-		default:
-			columns++
 		}
 	}
 	return line
@@ -275,7 +266,7 @@ func columns(line string) (n int) {
 		case r == '\x1b':
 			escape = true
 		default:
-			n++
+			n += unit.Columns(string(r))
 		}
 	}
 	return n

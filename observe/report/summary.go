@@ -95,6 +95,11 @@ func (s *summary) title() {
 		s.line(l)
 	}
 	s.text.WriteString(lesson(r.Title, r.Doc, s.style))
+	if text := r.StandstillText(); text != "" {
+		for _, l := range wrap("Note: "+text+".", s.style.width()) {
+			s.line(s.style.paint(notice, l))
+		}
+	}
 	if r.Incomplete {
 		s.text.WriteString(s.style.paint(notice, "INCOMPLETE") + ": " + strings.ReplaceAll(r.Why, "\n", "\n            ") + "\n")
 	}
@@ -360,6 +365,10 @@ func (s *summary) changes() {
 
 func faultTime(f *result.FaultRecord) cell {
 	switch {
+	case f.Error != "" && f.Applied() && !f.ClearedAt.IsZero():
+		return cell{seconds(f.From) + " to " + seconds(f.To) + ", cleared late: " + f.Error, bad}
+	case f.Error != "" && f.Applied():
+		return cell{seconds(f.From) + " on, not cleared: " + f.Error, bad}
 	case f.Error != "":
 		return cell{"failed: " + f.Error, bad}
 	case !f.Applied():

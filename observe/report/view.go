@@ -84,7 +84,7 @@ func (v *View) say(e runner.Event) {
 		v.sayFault(&e.Record)
 	case runner.FaultCleared:
 		switch r := &e.Record; {
-		case r.Error != "":
+		case r.ClearedAt.IsZero():
 			v.at(secondsOf(r.PlannedTo), "fault %s could not be cleared: %s", r.Label, r.Error)
 		case r.Victim != fault.Nobody && !isMoment(r):
 			v.at(secondsOf(r.To), "fault cleared: %s", r.Label)

@@ -134,7 +134,7 @@ func (t *Trace) WriteWaterfall(w io.Writer, width int) error {
 	rows := t.Rows()
 	label, end := 0, time.Duration(1)
 	for i := range rows {
-		label = max(label, len([]rune(rows[i].label())))
+		label = max(label, unit.Columns(rows[i].label()))
 		end = max(end, rows[i].Start+rows[i].Duration)
 	}
 	label = min(label, max(width/2, 20))
@@ -146,10 +146,8 @@ func (t *Trace) WriteWaterfall(w io.Writer, width int) error {
 		from := int(int64(bar) * int64(r.Start) / int64(end))
 		n := max(int(int64(bar)*int64(r.Start+r.Duration)/int64(end))-from, 1)
 		from = min(from, bar-n)
-		line := []rune(r.label())
-		if len(line) > label {
-			line = append(line[:label-1], '…')
-		}
+		line := unit.Cut(r.label(), label)
+		line += strings.Repeat(" ", label-unit.Columns(line))
 		mark := "█"
 		switch {
 		case r.Failed:
@@ -157,7 +155,7 @@ func (t *Trace) WriteWaterfall(w io.Writer, width int) error {
 		case r.Kind == span.Client:
 			mark = "─"
 		}
-		fmt.Fprintf(&b, "%-*s  %s%s%s %9s  %s\n", label, string(line), strings.Repeat(" ", from), strings.Repeat(mark, n), strings.Repeat(" ", bar-from-n), millis(r.Duration), r.End)
+		fmt.Fprintf(&b, "%s  %s%s%s %9s  %s\n", line, strings.Repeat(" ", from), strings.Repeat(mark, n), strings.Repeat(" ", bar-from-n), millis(r.Duration), r.End)
 		for _, e := range r.Events {
 			fmt.Fprintf(&b, "%s! %s\n", strings.Repeat("  ", r.Depth+1), e)
 		}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -140,7 +141,7 @@ func (f *Flag) Load() (virtual.Machine, *result.Costs, error) {
 	}
 	c, err := Read(path)
 	switch {
-	case f.path == "" && errors.Is(err, fs.ErrNotExist):
+	case f.path == "" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)): // the home may be /dev/null
 		return virtual.Machine{}, usual, nil
 	case f.path == "" && err != nil:
 		return virtual.Machine{}, nil, fmt.Errorf("this machine's calibration cannot be used; 'kubectl microsim calibrate' makes a new one after it is removed, --calibration none does without: %w", err)

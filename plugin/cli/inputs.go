@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
@@ -62,9 +63,19 @@ func (i *Inputs) Args() (words []string) {
 		words = append(words, "-R")
 	}
 	if len(i.Only) > 0 {
-		words = append(words, "--only", strings.Join(i.Only, ","))
+		words = append(words, "--only", asList(i.Only))
 	}
 	return words
+}
+
+// asList writes names as a flag takes them: a name with a comma or a quote stands in
+// quotes, as in CSV.
+func asList(names []string) string {
+	var text strings.Builder
+	w := csv.NewWriter(&text)
+	_ = w.Write(names) // a Builder takes everything
+	w.Flush()
+	return strings.TrimSuffix(text.String(), "\n")
 }
 
 // AddOnly adds --only, for commands that use one of several descriptions. what

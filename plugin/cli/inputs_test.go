@@ -4,8 +4,11 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/spf13/cobra"
 )
 
 // TestFetchFollowsNoRedirect reads a file from a server that sends the reader elsewhere,
@@ -35,6 +38,20 @@ func TestFetchNamesNoPassword(t *testing.T) {
 	for _, address := range []string{"http://ann:secret@127.0.0.1:port/x", "http://ann:sec/ret@127.0.0.1:1/", "http://ann:secret@127.0.0.1:1/x"} {
 		if _, err := fetch(t.Context(), address); err == nil || strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "sec/") || strings.Contains(err.Error(), `":sec"`) {
 			t.Errorf("%v", err)
+		}
+	}
+}
+
+// What Args writes is what the flags read, whatever is in names.
+func TestOnlyIsWrittenAsItIsRead(t *testing.T) {
+	for _, names := range [][]string{{"a"}, {"a", "b"}, {"a,b;c", `q"q`}, {" a ", "流量"}} {
+		in := Inputs{Only: names}
+		var again Inputs
+		cmd := &cobra.Command{}
+		again.AddFlags(cmd, "")
+		again.AddOnly(cmd, "")
+		if err := cmd.ParseFlags(in.Args()); err != nil || !slices.Equal(again.Only, names) {
+			t.Errorf("%q is written as %q, and read as %q, %v", names, in.Args(), again.Only, err)
 		}
 	}
 }

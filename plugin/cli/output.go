@@ -7,7 +7,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"text/template"
 	"time"
 
@@ -15,6 +14,8 @@ import (
 	"github.com/spf13/pflag"
 	"k8s.io/client-go/util/jsonpath"
 	"sigs.k8s.io/yaml"
+
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 )
 
 // The formats of --output that take a template.
@@ -146,9 +147,9 @@ func (o *Output) template() (func(io.Writer, any) error, error) {
 // PrintTable prints rows under titles as kubectl does: columns three spaces apart,
 // empty cells as <none>. If titles is nil, it prints only the rows.
 func PrintTable(w io.Writer, titles []string, rows [][]string) error {
-	tw := tabwriter.NewWriter(w, 0, 8, 3, ' ', 0)
+	var all [][]string
 	if titles != nil {
-		fmt.Fprintln(tw, strings.Join(titles, "\t"))
+		all = append(all, titles)
 	}
 	for _, row := range rows {
 		cells := make([]string, len(row))
@@ -157,9 +158,34 @@ func PrintTable(w io.Writer, titles []string, rows [][]string) error {
 				cells[i] = "<none>"
 			}
 		}
-		fmt.Fprintln(tw, strings.Join(cells, "\t"))
+		all = append(all, cells)
 	}
-	return tw.Flush()
+	_, err := io.WriteString(w, layOut(all))
+	return err
+}
+
+// layOut puts cells into columns, three spaces apart; a row's last cell needs no room.
+func layOut(rows [][]string) string {
+	var widths []int
+	for _, row := range rows {
+		for i, cell := range row[:max(0, len(row)-1)] {
+			if i == len(widths) {
+				widths = append(widths, 0)
+			}
+			widths[i] = max(widths[i], unit.Columns(cell))
+		}
+	}
+	var text strings.Builder
+	for _, row := range rows {
+		for i, cell := range row {
+			text.WriteString(cell)
+			if i < len(row)-1 {
+				text.WriteString(strings.Repeat(" ", widths[i]-unit.Columns(cell)+3))
+			}
+		}
+		text.WriteByte('\n')
+	}
+	return text.String()
 }
 
 // PrintNames prints the names of objects as kubectl does: kind/name.

@@ -26,6 +26,17 @@ func TestTables(t *testing.T) {
 	}
 }
 
+// Letters that take two columns, or none, keep the columns below their titles.
+func TestColumnsOfWideLetters(t *testing.T) {
+	var got bytes.Buffer
+	if err := PrintTable(&got, []string{"NAME", "STATE"}, [][]string{{"流量", "up"}, {"e\u0301te\u0301", "up"}, {"plain", "up"}}); err != nil {
+		t.Fatal(err)
+	}
+	if want := "NAME    STATE\n流量    up\ne\u0301te\u0301     up\nplain   up\n"; got.String() != want {
+		t.Errorf("got\n%swant\n%s", got.String(), want)
+	}
+}
+
 func TestOutputFormats(t *testing.T) {
 	object := map[string]any{"items": []map[string]any{{"name": "a"}, {"name": "b"}}}
 	for _, tt := range []struct {

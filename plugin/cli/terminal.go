@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/observe/report"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
@@ -61,12 +62,13 @@ func (l *Line) Show(text string) {
 	if l.raw == nil {
 		return
 	}
-	letters := []rune(Clean(text))
-	if width, _ := l.size(); width > 2 && len(letters) >= width {
-		letters = append(letters[:width-2], '…')
+	text = Clean(text)
+	if width, _ := l.size(); width > 2 {
+		text = unit.Cut(text, width-1)
 	}
-	fmt.Fprintf(l.raw, "\r%s%s", string(letters), strings.Repeat(" ", max(0, l.last-len(letters))))
-	l.last = len(letters)
+	columns := unit.Columns(text)
+	fmt.Fprintf(l.raw, "\r%s%s", text, strings.Repeat(" ", max(0, l.last-columns)))
+	l.last = columns
 }
 
 // Clear blanks the line.

@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gofrs/flock"
 	"github.com/spf13/cobra"
 
+	"github.com/microsim-dev/kubectl-microsim/internal/partial"
 	"github.com/microsim-dev/kubectl-microsim/localsim/virtual"
 	"github.com/microsim-dev/kubectl-microsim/model/dataset"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
@@ -112,8 +114,9 @@ func (o *setOptions) run(ctx context.Context, args []string) error {
 	made := m.make(ctx)
 	manifest, err := set.Finish(len(cases), nil)
 	if err = errors.Join(made, err); err != nil {
-		if manifest != nil && ctx.Err() != nil {
-			err = fmt.Errorf("%w; %d of %d cases are finished, and the same command goes on from there", err, manifest.Cases, len(cases))
+		// What stopped it may be mended, such as a disk that was full.
+		if done := set.Done(); done > 0 || ctx.Err() != nil {
+			err = fmt.Errorf("%w; %d of %d cases are finished, and the same command goes on from there", err, done, len(cases))
 		}
 		return err
 	}
@@ -174,7 +177,7 @@ func (o *setOptions) occupy(d *dataset.Dataset) (unlock func(), err error) {
 	switch {
 	case err == nil && !bytes.Equal(before, text):
 		return nil, fmt.Errorf("it holds another data set, as its %s says: name another directory", inputFile)
-	case errors.Is(err, os.ErrNotExist) && len(entries) > 0 && !onlyLock(entries):
+	case errors.Is(err, os.ErrNotExist) && !onlyOurs(entries):
 		return nil, errors.New("it holds files that are not of this data set: name another directory")
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		return nil, plain(err)
@@ -195,12 +198,19 @@ func (o *setOptions) occupy(d *dataset.Dataset) (unlock func(), err error) {
 		_ = lock.Close()
 	}
 	if before == nil {
-		if err := os.WriteFile(input, text, 0o644); err != nil {
+		// Half of it would be another data set to the command that goes on.
+		if err := replaceFile(input, text); err != nil {
 			unlock()
-			return nil, plain(err)
+			return nil, err
 		}
 	}
 	return unlock, nil
 }
 
-func onlyLock(entries []os.DirEntry) bool { return len(entries) == 1 && entries[0].Name() == lockFile }
+// onlyOurs reports whether a directory has nothing but what a program leaves that was
+// killed before it had written the input.
+func onlyOurs(entries []os.DirEntry) bool {
+	return !slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		return e.Name() != lockFile && !partial.IsLeftover(e.Name(), inputFile)
+	})
+}

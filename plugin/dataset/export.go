@@ -17,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
@@ -146,6 +147,10 @@ func (o *exportOptions) validate() ([]export.Format, error) {
 	}
 	if o.out == "" {
 		return nil, errors.New("there is no place for the data set: write --out DIRECTORY")
+	}
+	var problems problem.List
+	if problems.CheckFileName("--name", o.name); len(problems) > 0 {
+		return nil, problems.Err()
 	}
 	if o.step != time.Second && slices.Contains(o.formats, "rcaeval") {
 		return nil, fmt.Errorf("--step %s is not possible with --format rcaeval, whose rows are of 1s: leave it out", unit.Duration(o.step))

@@ -98,6 +98,8 @@ func (p *performance) observe(c runner.FaultChange) {
 	switch {
 	case !c.Window.Acts(), c.Clear && c.Window.Forgotten:
 		return // nothing has changed
+	case c.Clear && c.Err == nil && !c.Record.Applied():
+		return // it was never added, as has been told; what had begun of it is gone
 	case c.Err != nil:
 		event = "failed"
 		if !c.Clear {

@@ -5,6 +5,7 @@ package files
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/microsim-dev/kubectl-microsim/examples"
+	"github.com/microsim-dev/kubectl-microsim/internal/partial"
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/spec/document"
@@ -297,14 +299,10 @@ func writeExamples(streams cli.Streams, dir string, all []examples.Example, forc
 			return err
 		}
 		path := filepath.Join(dir, e.File)
-		flags := os.O_WRONLY | os.O_CREATE | os.O_EXCL
-		if force {
-			flags = os.O_WRONLY | os.O_CREATE | os.O_TRUNC
+		if _, err := os.Lstat(path); err == nil && !force {
+			return fmt.Errorf("writing example %q: %q exists; use --force to overwrite it", e.Name, path)
 		}
-		if err := writeNew(path, data, flags); err != nil {
-			if errors.Is(err, os.ErrExist) {
-				return fmt.Errorf("writing example %q: %q exists; use --force to overwrite it", e.Name, path)
-			}
+		if err := writeWhole(path, data); err != nil {
 			return fmt.Errorf("writing example %q: %w", e.Name, err)
 		}
 		fmt.Fprintf(streams.Out, "%s written\n", path)
@@ -312,11 +310,10 @@ func writeExamples(streams cli.Streams, dir string, all []examples.Example, forc
 	return nil
 }
 
-func writeNew(path string, data []byte, flags int) error {
-	f, err := os.OpenFile(path, flags, 0o644)
-	if err != nil {
+// writeWhole writes a whole file, or leaves what was there.
+func writeWhole(path string, data []byte) error {
+	return partial.WriteFile(path, 0o644, func(w io.Writer) error {
+		_, err := w.Write(data)
 		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
+	})
 }

@@ -13,6 +13,8 @@ import (
 type junitWriter struct {
 	file oneFile
 	runs []*result.Result
+	// whole is set if the file has all runs so far.
+	whole bool
 }
 
 // newJUnitWriter checks, before anything is started, that the file can be written. It
@@ -47,10 +49,12 @@ func (w *junitWriter) add(r *result.Result) {
 	}
 }
 
-// write writes the file of all runs that have ended.
-func (w *junitWriter) write() error {
+// write writes the file of all runs that have ended, and reports whether there is one.
+func (w *junitWriter) write() (bool, error) {
 	if w == nil || len(w.runs) == 0 {
-		return nil
+		return false, nil
 	}
-	return w.file.write(func(to io.Writer) error { return report.JUnit(to, w.runs) })
+	err := w.file.write(func(to io.Writer) error { return report.JUnit(to, w.runs) })
+	w.whole = err == nil
+	return w.whole, err
 }

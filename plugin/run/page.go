@@ -67,17 +67,18 @@ func (w *pageWriter) compare(c *result.Comparison) {
 	}
 }
 
-// write writes the page of all runs that have ended. An older page is replaced only
-// by a whole one.
-func (w *pageWriter) write() error {
+// write writes the page of all runs that have ended, and reports whether there is one.
+// An older page is replaced only by a whole one.
+func (w *pageWriter) write() (bool, error) {
 	if w == nil || len(w.runs) == 0 {
-		return nil
+		return false, nil
 	}
 	inputs, err := spec.FormatExperiment(&w.experiment)
 	if err != nil {
-		return err
+		return false, err
 	}
-	return w.file.write(func(to io.Writer) error {
+	err = w.file.write(func(to io.Writer) error {
 		return page.Write(to, page.Page{Title: w.experiment.Name, Inputs: string(stored(inputs)), Runs: w.runs, Experiment: &w.experiment, Comparison: w.comparison})
 	})
+	return err == nil, err
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -206,7 +207,7 @@ func (o *reportOptions) showDir(ctx context.Context, dir string, ended error) er
 	} else if errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("reading the results in %q: there is no such directory; 'kubectl microsim run --out DIR' writes one", dir)
 	}
-	show := &runOptions{streams: o.streams, output: o.output, report: o.page}
+	show := &runOptions{streams: o.streams, output: o.output, report: o.page, written: written{page: o.page != ""}}
 	read := func(name string) ([]byte, error) {
 		return cli.Interruptible(ctx, func() ([]byte, error) { return os.ReadFile(filepath.Join(dir, name)) })
 	}
@@ -262,8 +263,8 @@ func (o *reportOptions) copyPage(dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(o.page, page, 0o644); err != nil {
-		return fmt.Errorf("writing the page of --report: %w", err)
-	}
-	return nil
+	return oneFile{o.page, "the page of --report"}.write(func(to io.Writer) error {
+		_, err := to.Write(page)
+		return err
+	})
 }

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -65,6 +64,16 @@ type runOptions struct {
 	output   cli.Output
 	dryRun   bool
 	several  *several
+	written  written
+}
+
+// written says which files of the flags hold what the runs have shown: what stands in
+// their places may be of another run, or a directory without results.
+type written struct {
+	// results is set if all results are in the directory of --out, some if those of
+	// single runs of several are.
+	results, some bool
+	page, checks  bool
 }
 
 func newOptions(streams cli.Streams) runOptions {
@@ -408,11 +417,21 @@ func (o *runOptions) play(ctx context.Context, e experiment.Experiment, args []s
 	}
 	result.Command = o.repeatOne(e, args, result)
 	if recorder != nil {
-		err = errors.Join(err, recorder.Finish(result))
+		lost := recorder.Finish(result)
+		o.written.results = lost == nil
+		err = errors.Join(err, lost)
 	}
 	pages.add(result)
 	tests.add(result)
-	return o.conclude(result, errors.Join(err, pages.write(), tests.write()))
+	return o.conclude(result, errors.Join(err, o.writePages(pages, tests)))
+}
+
+// writePages writes the page and the file of the checks, and notes which of them it has.
+func (o *runOptions) writePages(pages *pageWriter, tests *junitWriter) error {
+	page, lost := pages.write()
+	checks, lostChecks := tests.write()
+	o.written.page, o.written.checks = page, checks
+	return errors.Join(lost, lostChecks)
 }
 
 // perform runs an experiment on the target, and shows its progress.
@@ -518,18 +537,22 @@ func (o *runOptions) conclude(result *result.Result, err error) error {
 // tellFiles prints where the results, the page and the checks are, if they have
 // been written.
 func (o *runOptions) tellFiles() {
-	o.tellFile("Results are in", o.out)
-	o.tellFile("The page is", o.report)
-	o.tellFile("The checks are in", o.junit)
+	switch {
+	case o.written.results:
+		o.tellFile("Results are in", o.out)
+	case o.written.some:
+		o.tellFile("Not all results could be written; those of the runs that were are in", o.out)
+	}
+	if o.written.page {
+		o.tellFile("The page is", o.report)
+	}
+	if o.written.checks && o.several == nil {
+		o.tellFile("The checks are in", o.junit)
+	}
 }
 
 func (o *runOptions) tellFile(text, path string) {
-	if path == "" {
-		return
-	}
-	if _, err := os.Stat(path); err == nil {
-		fmt.Fprintf(o.streams.Err, "%s %s\n", text, path)
-	}
+	fmt.Fprintf(o.streams.Err, "%s %s\n", text, cli.Clean(path))
 }
 
 // repeat returns the command line that runs the same again.

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/observe/record"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
@@ -66,7 +67,9 @@ func (o *runOptions) startEach(cmd *cobra.Command, experiments []*experiment.Exp
 			break
 		}
 	}
-	o.tellFile("The checks are in", o.junit)
+	if tests != nil && tests.whole {
+		o.tellFile("The checks are in", o.junit)
+	}
 	return o.concludeEach(all, shared.results)
 }
 
@@ -102,6 +105,9 @@ func (o *runOptions) canWrite(all []*oneOf) error {
 		}
 	}
 	for _, one := range all {
+		if (one.out != "" || one.report != "") && !problem.IsFileName(one.e.Name) {
+			return fmt.Errorf("the results of several experiments are in files of their names, and %q cannot name one: rename the experiment, or run it alone with --only", one.e.Name)
+		}
 		if _, err := newPageWriter(one.report, one.e); err != nil {
 			return err
 		}

@@ -151,11 +151,13 @@ func (o *runOptions) playAll(ctx context.Context, e experiment.Experiment, args 
 		pages.compare(comparison)
 	}
 	if recorded != nil {
-		if lost := recorded.Finish(comparison); lost != nil && !errors.Is(err, lost) {
+		lost := recorded.Finish(comparison)
+		o.written.results, o.written.some = lost == nil && comparison != nil, recorded.Kept() > 0
+		if lost != nil && !errors.Is(err, lost) {
 			err = errors.Join(err, lost)
 		}
 	}
-	err = errors.Join(err, pages.write(), tests.write())
+	err = errors.Join(err, o.writePages(pages, tests))
 	if comparison == nil {
 		o.tellFiles()
 		return err

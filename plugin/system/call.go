@@ -20,6 +20,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 	"github.com/microsim-dev/kubectl-microsim/model/span"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/observe/trace"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/plugin/local"
@@ -274,7 +275,7 @@ func drawTree(w io.Writer, tree *chain.Chain, a *request.Answer) {
 		if r == nil {
 			state = "  no answer"
 		}
-		fmt.Fprintf(w, "%s%s  %s%s\n", name, strings.Repeat(" ", max(0, width-len([]rune(name)))), took, state)
+		fmt.Fprintf(w, "%s%s  %s%s\n", name, strings.Repeat(" ", max(0, width-unit.Columns(name))), took, state)
 		if r == nil {
 			return
 		}
@@ -302,7 +303,7 @@ func drawTree(w io.Writer, tree *chain.Chain, a *request.Answer) {
 
 // treeWidth returns the width of the names in a tree, with their indentation.
 func treeWidth(c *chain.Chain, depth int) int {
-	width := 3*depth + len([]rune(cli.Clean(c.Designation)))
+	width := 3*depth + unit.Columns(cli.Clean(problem.CleanURL(c.Designation)))
 	for _, route := range c.Routes {
 		width = max(width, treeWidth(route, depth+1))
 	}

@@ -169,6 +169,17 @@ func (a *Account) Begin(at time.Time) {
 	a.result.LoadStarted = at.UTC()
 }
 
+// along returns a moment by the wall clock as it stood at an earlier one, from. The wall
+// clock may have been set in between, and spans are measured with a clock that cannot be
+// set, so the times and spans of one result would disagree. A moment that another machine
+// told stays as it is. A zero moment, and any moment before a zero from, only become UTC.
+func along(from, at time.Time) time.Time {
+	if from.IsZero() || at.IsZero() {
+		return at.UTC()
+	}
+	return from.Add(at.Sub(from)).UTC()
+}
+
 // elapsed returns how long after the zero a moment is; false if the load has not
 // begun.
 func (a *Account) elapsed(at time.Time) (time.Duration, bool) {
@@ -185,8 +196,9 @@ func (a *Account) Outcome(o measure.Outcome) {
 }
 
 // Sample counts what a service did. It returns the elapsed time of the sample and
-// the index of the load's phase to which the sample belongs. If the load has not
-// begun, it ignores the sample and returns false.
+// the index of the load's phase to which the sample belongs, or the number of phases
+// after the load's last answer. If the load has not begun, it ignores the sample and
+// returns false.
 func (a *Account) Sample(sample *measure.Sample) (at time.Duration, phase int, counts bool) {
 	at, loading := a.elapsed(sample.At)
 	if !loading {
@@ -197,13 +209,21 @@ func (a *Account) Sample(sample *measure.Sample) (at time.Duration, phase int, c
 	a.windows.ObserveService(middle, sample)
 	a.abort.ObserveService(middle, sample)
 	a.idle.observe(sample)
-	return at, a.schedule.Phase(middle), true
+	return at, a.schedule.SamplePhase(middle), true
 }
 
 // Replicas notes the states of all replicas at a moment, and returns the outages
 // that began or ended since the last call.
 func (a *Account) Replicas(at time.Time, replicas []Replica) []Outage {
-	return a.outages.look(at, replicas)
+	a.mu.Lock()
+	zero := a.zero
+	a.mu.Unlock()
+	looked := slices.Clone(replicas)
+	for i := range looked {
+		r := &looked[i]
+		r.Since, r.Detected = along(zero, r.Since), along(zero, r.Detected)
+	}
+	return a.outages.look(along(zero, at), looked)
 }
 
 // A Phase says that a phase of the load has begun, at which elapsed time.
@@ -255,6 +275,13 @@ func (a *Account) Alerts(seen *result.Alerts) {
 	a.alerts = seen
 }
 
+// StoodStill notes that the program which runs the experiment did not run itself.
+func (a *Account) StoodStill(from, to time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.result.Standstills = append(a.result.Standstills, result.Standstill{From: from.Sub(a.zero).Seconds(), To: to.Sub(a.zero).Seconds()})
+}
+
 // EndLoad notes the report of the load; nil means that there is none.
 func (a *Account) EndLoad(report *result.LoadReport) {
 	a.mu.Lock()
@@ -302,7 +329,7 @@ func (a *Account) Finish(at time.Time, err error) *result.Result {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	r := a.result
-	r.Ended = at.UTC()
+	r.Started, r.Ended = along(a.zero, r.Started), along(a.zero, at)
 	if err != nil {
 		r.Incomplete, r.Why = true, err.Error()
 	} else if r.Aborted != nil {

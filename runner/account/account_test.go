@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/microsim-dev/kubectl-microsim/model/control"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
@@ -149,7 +150,9 @@ func TestTailUntilIdle(t *testing.T) {
 		for ; now <= 30 && !a.Idle(); now++ {
 			busy := map[bool]int64{true: 1}[now >= test.from && now <= test.to]
 			a.Sample(sampleOf("web", now, 0))
-			a.Sample(sampleOf("cart", now, busy))
+			if _, phase, _ := a.Sample(sampleOf("cart", now, busy)); phase != 2 {
+				t.Errorf("%s: the sample at %v s is of phase %d, and not of the tail", name, now, phase)
+			}
 		}
 		a.EndTail(at(now - 1))
 		r := a.Finish(at(now), nil)
@@ -223,6 +226,52 @@ func TestOutages(t *testing.T) {
 				t.Errorf("%s: got %+v, want %+v; %d were told to come back", name, got[i], want, ups)
 			}
 		}
+	}
+}
+
+// setBack is a moment after the clock of the wall was set back: the other clock, by which
+// spans are taken, goes on.
+func setBack(at time.Time, by time.Duration) time.Time {
+	type moment struct { // as time.Time has it, if it has both clocks
+		wall uint64
+		ext  int64
+		loc  *time.Location
+	}
+	(*moment)(unsafe.Pointer(&at)).wall -= uint64(by/time.Second) << 30
+	return at
+}
+
+// Times of a result agree with its spans, whatever is done to the clock of the wall.
+func TestTimesAgreeWithSpansIfTheClockIsSet(t *testing.T) {
+	zero := time.Now()
+	if set := setBack(zero, time.Hour); set.Sub(zero) != 0 || set.Round(0).Sub(zero.Round(0)) != -time.Hour {
+		t.Fatalf("%v was set back to %v", zero, set)
+	}
+	later := func(seconds int) time.Time {
+		return setBack(zero.Add(time.Duration(seconds)*time.Second), time.Hour)
+	}
+	a := open(t, func(e *experiment.Experiment) {
+		e.Faults = []fault.Fault{{Type: fault.Error, Target: fault.Target{Service: "cart"}, Start: aSecond, Duration: aSecond, Probability: 1}}
+	})
+	a.Begin(zero)
+	log := a.Faults()
+	log.Asked(0, later(1))
+	log.Applied(0, later(1))
+	log.ClearAsked(0, later(2))
+	log.Cleared(0, later(2))
+	up := Replica{Service: "cart", Index: 1, Ready: true}
+	a.Replicas(later(3), []Replica{up})
+	up.Ready, up.Since = false, later(4)
+	a.Replicas(later(4), []Replica{up})
+	up.Ready, up.Since = true, later(6)
+	a.Replicas(later(6), []Replica{up})
+	a.EndLoad(&result.LoadReport{Elapsed: 10 * time.Second})
+	r := a.Finish(later(10), nil)
+	since := func(t time.Time) float64 { return t.Round(0).Sub(r.LoadStarted.Round(0)).Seconds() }
+	rec, fall := r.Faults[0], r.Recoveries[0]
+	got := []float64{since(rec.OrderedAt), since(rec.AppliedAt), since(rec.ClearOrderedAt), since(rec.ClearedAt), since(fall.DownAt), since(fall.ReadyAt), since(r.Ended)}
+	if want := []float64{1, 1, 2, 2, 4, 6, 10}; !slices.Equal(got, want) {
+		t.Errorf("times are %v s after the load began, want %v", got, want)
 	}
 }
 

@@ -67,12 +67,12 @@ func (l *FaultLog) Begin(zero time.Time) {
 
 // Asked notes that a window is about to be applied.
 func (l *FaultLog) Asked(i int, at time.Time) result.FaultRecord {
-	return l.update(i, func(rec *result.FaultRecord) { rec.OrderedAt, rec.AskedFrom = at.UTC(), l.sinceZero(at) })
+	return l.update(i, func(rec *result.FaultRecord) { rec.OrderedAt, rec.AskedFrom = along(l.zero, at), l.sinceZero(at) })
 }
 
 // Applied notes that the fault of a window is known to act.
 func (l *FaultLog) Applied(i int, at time.Time) result.FaultRecord {
-	return l.update(i, func(rec *result.FaultRecord) { rec.AppliedAt, rec.From = at.UTC(), l.sinceZero(at) })
+	return l.update(i, func(rec *result.FaultRecord) { rec.AppliedAt, rec.From = along(l.zero, at), l.sinceZero(at) })
 }
 
 // ClearAsked notes that a window is about to be cleared. Of several attempts the
@@ -81,7 +81,7 @@ func (l *FaultLog) Applied(i int, at time.Time) result.FaultRecord {
 func (l *FaultLog) ClearAsked(i int, at time.Time) result.FaultRecord {
 	return l.update(i, func(rec *result.FaultRecord) {
 		if rec.Applied() && rec.ClearOrderedAt.IsZero() {
-			rec.ClearOrderedAt, rec.AskedTo = at.UTC(), l.sinceZero(at)
+			rec.ClearOrderedAt, rec.AskedTo = along(l.zero, at), l.sinceZero(at)
 		}
 	})
 }
@@ -91,7 +91,7 @@ func (l *FaultLog) ClearAsked(i int, at time.Time) result.FaultRecord {
 func (l *FaultLog) Cleared(i int, at time.Time) result.FaultRecord {
 	return l.update(i, func(rec *result.FaultRecord) {
 		if rec.Applied() {
-			rec.ClearedAt, rec.To = at.UTC(), l.sinceZero(at)
+			rec.ClearedAt, rec.To = along(l.zero, at), l.sinceZero(at)
 		}
 	})
 }

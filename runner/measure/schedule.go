@@ -93,6 +93,15 @@ func (c *Schedule) Phase(at time.Duration) int {
 	return 0
 }
 
+// SamplePhase is the phase of what a service did at a moment: as Phase, or their number
+// after the load's last answer, where the system is watched longer.
+func (c *Schedule) SamplePhase(at time.Duration) int {
+	if int64(at) >= c.lastAnswer.Load() {
+		return len(c.phases)
+	}
+	return c.Phase(at)
+}
+
 // endSlot returns the slot of something that ended at a moment: the index of its
 // phase or, after the load, the number of phases.
 func (c *Schedule) endSlot(at time.Duration) int {

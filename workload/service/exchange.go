@@ -151,7 +151,10 @@ func (x *exchange) do(b *exec.Branch, a *exec.Action) exec.Event {
 	case exec.Sleep:
 		x.sleep(a.For)
 	case exec.Work:
-		e.Err = x.work(a.Op)
+		if e.Err = x.work(a.Op); e.Err != nil {
+			// Callers see a 500 each time, which does not tell that it is not the system.
+			s.workFailed.Do(func() { s.log.Warn("work cannot be done", "error", e.Err) })
+		}
 	case exec.Hold:
 		e.Err = x.hold(a.Op.Bytes)
 	case exec.Leak:

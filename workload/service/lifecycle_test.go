@@ -1,8 +1,10 @@
 package service
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -321,5 +323,29 @@ func TestAddFaultBounds(t *testing.T) {
 	s.Close()
 	if err := s.AddFault("late", hang(), time.Time{}); err == nil {
 		t.Error("a closed service took a fault")
+	}
+}
+
+// Work that the machine refuses is told once: callers see a 500 each time, which does not
+// say that the system is not to blame.
+func TestWorkThatCannotBeDoneIsLogged(t *testing.T) {
+	spec := topology.NewService("a")
+	spec.Endpoints[0].Steps = []topology.Step{{Work: &topology.Work{IO: 1 << 10}}}
+	var log bytes.Buffer
+	v := serve(t, Config{Service: spec, TempDir: t.TempDir() + "/missing", Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for range 3 {
+		resp, err := http.Get(v.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusInternalServerError {
+			t.Errorf("answered %s", resp.Status)
+		}
+	}
+	v.cancel()
+	<-v.done
+	if text := log.String(); strings.Count(text, "work cannot be done") != 1 || !strings.Contains(text, "no such file") {
+		t.Errorf("the log says\n%s", text)
 	}
 }

@@ -130,7 +130,9 @@ type Service struct {
 	units func() *work.Units
 	// slots are the processors on which requests take turns.
 	slots chan struct{}
-	ready atomic.Bool
+	// workFailed logs once that work cannot be done, such as on a full disk.
+	workFailed sync.Once
+	ready      atomic.Bool
 	// loopback is set if only this machine can reach the service.
 	loopback atomic.Bool
 	traffic  http1.Traffic

@@ -51,7 +51,11 @@ func (f *File) notJSON(data []byte, at *Node, err error) {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		err = errors.New("a bracket or brace is not closed")
 	}
-	f.Mistake(at, "", "", "this is not JSON: %v", err)
+	hint := ""
+	if strings.HasPrefix(err.Error(), "invalid character '/'") {
+		hint = "JSON has no comments: remove it, or write YAML, whose comments begin with #"
+	}
+	f.Mistake(at, "", hint, "this is not JSON: %v", err)
 }
 
 // A jsonReader makes nodes of JSON tokens and knows where each begins.

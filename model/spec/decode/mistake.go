@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
@@ -27,10 +29,14 @@ func (m Mistake) Error() string {
 
 // Place prints file:line:column.
 func (m Mistake) Place() string {
-	if m.Line == 0 {
-		return m.File
+	file := m.File
+	if strings.ContainsFunc(file, unicode.IsControl) {
+		file = strconv.Quote(file) // an end of line would make two mistakes of one
 	}
-	return fmt.Sprintf("%s:%d:%d", m.File, m.Line, m.Column)
+	if m.Line == 0 {
+		return file
+	}
+	return fmt.Sprintf("%s:%d:%d", file, m.Line, m.Column)
 }
 
 // Mistakes are all that is wrong with what was read. As an error it prints one

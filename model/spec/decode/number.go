@@ -7,6 +7,8 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+
+	"github.com/microsim-dev/kubectl-microsim/model/problem"
 )
 
 // plainNumber reports a number that is not written as JSON writes numbers, with
@@ -18,6 +20,19 @@ func (f *File) plainNumber(n *Node, path string) bool {
 	}
 	f.Mistake(n, path, decimalHint(n.Scalar), "%s is not a plain decimal number", n.Scalar)
 	return false
+}
+
+// WantPlainNumbers reports every number at a node and below it that is not written as JSON
+// writes numbers. It is for values that are taken as they are: others are looked at when
+// they are decoded.
+func (f *File) WantPlainNumbers(n *Node, path string) {
+	f.plainNumber(n, path)
+	for _, field := range n.Fields {
+		f.WantPlainNumbers(field.Value, problem.Join(path, field.Key))
+	}
+	for i, item := range n.Items {
+		f.WantPlainNumbers(item, problem.Index(path, i))
+	}
 }
 
 // whole writes a whole number with a fraction or an exponent, such as 5.0 or 1e3,

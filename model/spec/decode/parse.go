@@ -44,6 +44,9 @@ func (f *File) Parse(data []byte) []*Node {
 	case len(trimmed) == 0:
 		f.whole("the file is empty", f.Types.Hint)
 		return nil
+	case bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")):
+		f.whole("the file is in UTF-16, as > of Windows PowerShell writes it", "save it in UTF-8")
+		return nil
 	case bytes.IndexByte(data, 0) >= 0 || !utf8.Valid(data):
 		f.whole("the file is not text", "give a YAML or JSON file in UTF-8")
 		return nil
@@ -151,8 +154,11 @@ func unplaced(data []byte, message string) *Node {
 	offset := -1
 	if m := regexp.MustCompile(`unknown anchor '([^']+)'`).FindStringSubmatch(message); m != nil {
 		use := regexp.MustCompile(`[-:\[,{\s]\s*(\*` + regexp.QuoteMeta(m[1]) + `)([\s,\]}]|$)`)
-		if found := use.FindSubmatchIndex(data); found != nil {
-			offset = found[2]
+		for _, found := range use.FindAllSubmatchIndex(data, -1) {
+			if !commented(data, found[2]) {
+				offset = found[2]
+				break
+			}
 		}
 	} else if strings.Contains(message, "control characters") {
 		offset = bytes.IndexFunc(data, func(c rune) bool { return unicode.IsControl(c) && c != '\t' && c != '\n' && c != '\r' })
@@ -164,6 +170,12 @@ func unplaced(data []byte, message string) *Node {
 	return &Node{Line: bytes.Count(data[:offset], []byte("\n")) + 1, Col: utf8.RuneCount(data[last:offset]) + 1}
 }
 
+// commented reports whether an offset is in a comment.
+func commented(data []byte, offset int) bool {
+	line := data[bytes.LastIndexByte(data[:offset], '\n')+1 : offset]
+	return bytes.HasPrefix(bytes.TrimLeft(line, " "), []byte("#")) || bytes.Contains(line, []byte(" #"))
+}
+
 // An expander turns the nodes of the YAML library into ours: it resolves
 // aliases and merges, and refuses duplicate keys and what grows without end.
 type expander struct {
@@ -173,6 +185,19 @@ type expander struct {
 	// use is the alias that is being expanded, or nil. Mistakes in its value are
 	// reported at the alias.
 	use *yaml.Node
+	// anchored are the nodes with anchors of this document so far.
+	anchored map[*yaml.Node]bool
+}
+
+// note keeps a node with an anchor.
+func (x *expander) note(y *yaml.Node) {
+	if y.Anchor == "" {
+		return
+	}
+	if x.anchored == nil {
+		x.anchored = map[*yaml.Node]bool{}
+	}
+	x.anchored[y] = true
 }
 
 // place returns an empty node where a value is written or used.
@@ -199,11 +224,17 @@ func (x *expander) expand(y *yaml.Node, depth int) *Node {
 	if depth > maxDepth {
 		return x.stop(n, "the file is nested deeper than %d levels", maxDepth)
 	}
-	if tag := y.ShortTag(); y.Style&yaml.TaggedStyle != 0 && !slices.Contains([]string{"!!str", "!!int", "!!float", "!!bool", "!!null", "!!map", "!!seq", "!!merge"}, tag) {
-		x.File.Mistake(n, "", "remove it", "tag %q is not known", tag)
+	if y.Style&yaml.TaggedStyle != 0 {
+		x.checkTag(n, y)
 	}
+	x.note(y)
 	switch y.Kind {
 	case yaml.AliasNode:
+		// The YAML library takes those of earlier documents, other readers do not.
+		if !x.anchored[y.Alias] {
+			x.File.Mistake(n, "", "give it an anchor in this document, too", "anchor %q is of another document", y.Value)
+			return n
+		}
 		if x.use == nil {
 			x.use = y
 			defer func() { x.use = nil }()
@@ -235,13 +266,43 @@ func (x *expander) expand(y *yaml.Node, depth int) *Node {
 	return n
 }
 
+// checkTag reports an explicit tag that does not fit its value, because the value would be
+// read as another one: !!bool yes as false.
+func (x *expander) checkTag(n *Node, y *yaml.Node) {
+	tag, fits := y.ShortTag(), false
+	switch tag {
+	case "!!map":
+		fits = y.Kind == yaml.MappingNode
+	case "!!seq":
+		fits = y.Kind == yaml.SequenceNode
+	case "!!str", "!!int", "!!float", "!!merge":
+		fits = y.Kind == yaml.ScalarNode // what is no number is told where one is needed
+	case "!!bool":
+		fits = y.Kind == yaml.ScalarNode && (strings.EqualFold(y.Value, "true") || strings.EqualFold(y.Value, "false"))
+	case "!!null":
+		fits = y.Kind == yaml.ScalarNode && slices.Contains([]string{"", "~", "null", "Null", "NULL"}, y.Value)
+	default:
+		x.File.Mistake(n, "", "remove it", "tag %q is not known", tag)
+		return
+	}
+	if !fits {
+		x.File.Mistake(n, "", "remove it, or write a value of its type", "tag %q does not fit its value", tag)
+	}
+}
+
 func (x *expander) expandObject(n *Node, y *yaml.Node, depth int) {
 	first := make(map[string]*yaml.Node, len(y.Content)/2)
 	var merged []Field
 	for i := 0; i+1 < len(y.Content) && !x.stopped; i += 2 {
 		x.left-- // keys count, too
+		x.note(y.Content[i])
 		key, value := y.Content[i], x.expand(y.Content[i+1], depth+1)
 		if key.ShortTag() == "!!merge" {
+			if at := first["<<"]; at != nil {
+				x.File.Mistake(x.place(key), "", "merge both in one, such as <<: [*a, *b]", "<< is given twice, first in line %d", at.Line)
+				continue
+			}
+			first["<<"] = key
 			merged = append(merged, x.mergedFields(value)...)
 			continue
 		}

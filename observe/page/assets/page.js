@@ -151,6 +151,7 @@ class Page {
     return [h('header', { class: 'top' },
       h('div', { class: 'title' }, h('h1', {}, story.heading || this.data.title || r.name), verdictMark(story.verdict)),
       r.incomplete ? h('p', { class: 'banner', role: 'alert' }, h('b', {}, 'INCOMPLETE. '), 'The run shown stopped early', r.why ? ': ' + r.why : '', '. What is shown is what was seen until then.') : null,
+      r.standstill ? h('p', { class: 'banner', role: 'alert' }, h('b', {}, 'NOTE. '), `In the run shown, ${r.standstill}.`) : null,
       broken(r),
       h('dl', { class: 'facts' }, fact('runs', runs.length > 1 ? `${runs.length}, of ${count(new Set(runs.map(v => v.variant)).size)} variant${new Set(runs.map(v => v.variant)).size === 1 ? '' : 's'}${checked ? `, ${runs.filter(v => v.passed).length} passed` : ''}` : ''), fact('experiment', story.heading !== this.data.title ? this.data.title : ''), fact(runs.length > 1 ? 'run shown below' : 'variant', runs.length > 1 ? variantName(r.variant) + verdictOf(r) : r.variant), fact('started', r.started.replace('T', ' ').replace(/(\.\d+)?Z$/, ' UTC')), fact('until the last answer', moment(r.length)), fact('on', r.target), fact('seed', r.seed)))];
   }

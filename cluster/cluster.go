@@ -70,7 +70,7 @@ func (c *Cluster) up(ctx context.Context, system *topology.System, seed uint64, 
 		return nil, fmt.Errorf("%s: %w", doing, kubeapi.Explain(err))
 	}
 	if place.Runs && !update {
-		return nil, fmt.Errorf("%s: it runs in namespace %q already; 'kubectl microsim down %s' takes it down", doing, place.Namespace, system.Name)
+		return nil, fmt.Errorf("%s: it runs in namespace %q already; %s takes it down", doing, place.Namespace, c.Command("down", system.Name, "-n", place.Namespace))
 	}
 	objects, err := apply.BuildFor(ctx, c.Client, system, seed, place)
 	if err != nil {
@@ -106,7 +106,7 @@ func (c *Cluster) up(ctx context.Context, system *topology.System, seed uint64, 
 	}
 	err = fmt.Errorf("%s in namespace %q: %w", doing, place.Namespace, kubeapi.Explain(err))
 	if place.Runs {
-		return nil, fmt.Errorf("%w\nThe system was left as it is; 'kubectl microsim status %s' shows it", err, system.Name)
+		return nil, fmt.Errorf("%w\nThe system was left as it is; %s shows it", err, c.Command("status", system.Name, "-n", place.Namespace))
 	}
 	return nil, errors.Join(err, d.Close(context.WithoutCancel(ctx)))
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -23,6 +24,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/spec"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
+	"github.com/microsim-dev/kubectl-microsim/model/unit"
 	"github.com/microsim-dev/kubectl-microsim/runner"
 )
 
@@ -42,7 +44,10 @@ type Deployment struct {
 var _ runner.Deployment = (*Deployment)(nil)
 
 // A NotFoundError says that no such system runs.
-type NotFoundError struct{ Name, Namespace string }
+type NotFoundError struct {
+	Name, Namespace string
+	c               *kubeapi.Client
+}
 
 func (e *NotFoundError) Error() string {
 	where := "the cluster"
@@ -50,9 +55,9 @@ func (e *NotFoundError) Error() string {
 		where = fmt.Sprintf("namespace %q", e.Namespace)
 	}
 	if e.Name == "" {
-		return "no system runs in " + where + "; 'kubectl microsim up -f FILE' starts one"
+		return "no system runs in " + where + "; " + e.c.Command("up", "-f", "FILE") + " starts one"
 	}
-	return fmt.Sprintf("no system %q runs in %s; 'kubectl microsim status' lists those that do", e.Name, where)
+	return fmt.Sprintf("no system %q runs in %s; %s lists those that do", e.Name, where, e.c.Command("status"))
 }
 
 // Find returns a system that runs. Without a name the only one there is is
@@ -67,7 +72,7 @@ func (c *Cluster) Find(ctx context.Context, name string) (*Deployment, error) {
 	}
 	switch {
 	case len(all) == 0:
-		return nil, &NotFoundError{name, c.Config.Namespace}
+		return nil, &NotFoundError{name, c.Config.Namespace, c.Client}
 	case len(all) > 1:
 		var places []string
 		for _, d := range all {
@@ -130,7 +135,7 @@ func (d *Deployment) Described(ctx context.Context) (*topology.System, error) {
 	config, err := d.Client.Clientset.CoreV1().ConfigMaps(d.Namespace()).Get(ctx, manifest.ObjectName(name), metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
-		return nil, &NotFoundError{name, d.Namespace()}
+		return nil, &NotFoundError{name, d.Namespace(), d.Client}
 	case err != nil:
 		return nil, fmt.Errorf("asking what system %q is: %w", name, kubeapi.Explain(err))
 	}
@@ -214,15 +219,17 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 		if service.URL != "" {
 			status.Endpoint, status.URL, status.Want = service.URL, service.URL, 0
 		} else if deployment == nil {
-			status.Trouble = "its Deployment has been deleted; 'kubectl microsim up' makes it again"
+			status.Trouble = "its Deployment has been deleted; " + d.Client.Command("up", "-f", "FILE") + " makes it again"
 		} else {
 			status.Image, status.Own = deployment.Spec.Template.Spec.Containers[0].Image, service.Image != ""
 			if t := watch.Diagnose(deployment, v.Pods[service.Name]); t != nil && !watch.Complete(deployment) {
+				t.NameTaints(ctx, d.Client)
 				status.Trouble = t.Text
 			}
+			status.Trouble = cmp.Or(status.Trouble, scaledDown(deployment, service.Replicas))
 		}
 		if pod := others[service.Name]; pod != "" {
-			status.Trouble = cmp.Or(status.Trouble, fmt.Sprintf("pod %s does not follow the description of the service that was applied last; 'kubectl microsim up -f FILE' makes it follow", pod))
+			status.Trouble = cmp.Or(status.Trouble, fmt.Sprintf("pod %s does not follow the description of the service that was applied last; %s makes it follow", pod, d.Client.Command("up", "-f", "FILE")))
 		}
 		for i, p := range v.Pods[service.Name] {
 			if why := lost[p.Spec.NodeName]; why != "" && status.Replicas[i].State == runner.Ready {
@@ -233,6 +240,15 @@ func (d *Deployment) Status(ctx context.Context) (*Status, error) {
 		s.Services = append(s.Services, status)
 	}
 	return s, nil
+}
+
+// scaledDown says that somebody else has taken replicas of a service away; "" if not. More of
+// them, as an autoscaler makes, are no trouble.
+func scaledDown(deployment *appsv1.Deployment, want int) string {
+	if deployment.Spec.Replicas == nil || int(*deployment.Spec.Replicas) >= want {
+		return ""
+	}
+	return fmt.Sprintf("its Deployment has been scaled to %d of the %s of the file, as by 'kubectl scale'", *deployment.Spec.Replicas, unit.Count(want, "replica"))
 }
 
 // lostNodes says of the nodes of pods, by name, why they cannot answer, if they cannot:

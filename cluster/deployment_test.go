@@ -1,10 +1,12 @@
 package cluster
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -55,5 +57,15 @@ func TestStatusLooksAtNodes(t *testing.T) {
 	lost := d.lostNodes(t.Context(), map[string][]*corev1.Pod{"cart": {{Spec: corev1.PodSpec{NodeName: "gone"}}, {Spec: corev1.PodSpec{NodeName: "silent"}}, {}}})
 	if len(lost) != 2 || lost["gone"] != "which is gone" || lost["silent"] != "which is not ready: Its kubelet is silent" {
 		t.Errorf("lost are %q", lost)
+	}
+}
+
+// A service that others have scaled down is not ready for no reason that its pods tell.
+func TestScaledDownByOthers(t *testing.T) {
+	for replicas, told := range map[int32]bool{0: true, 1: true, 2: false, 5: false} {
+		got := scaledDown(&appsv1.Deployment{Spec: appsv1.DeploymentSpec{Replicas: &replicas}}, 2)
+		if (got != "") != told || told && !strings.Contains(got, fmt.Sprintf("scaled to %d of the 2 replicas of the file", replicas)) {
+			t.Errorf("%d of 2: %q", replicas, got)
+		}
 	}
 }

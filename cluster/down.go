@@ -20,7 +20,7 @@ func (d *Deployment) Close(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(released, &runner.CleanupError{
 			Left: []string{fmt.Sprintf("objects of system %q in namespace %q", d.System().Name, d.Namespace())}, Err: kubeapi.Explain(err),
-			Remedy: fmt.Sprintf("run 'kubectl microsim down %s -n %s'", d.System().Name, d.Namespace()),
+			Remedy: "run " + d.Client.Command("down", d.System().Name, "-n", d.Namespace()),
 		})
 	}
 	return released
@@ -34,7 +34,7 @@ func (c *Cluster) Down(ctx context.Context, name string) error {
 	}
 	switch {
 	case len(namespaces) == 0:
-		return &NotFoundError{name, c.Config.Namespace}
+		return &NotFoundError{name, c.Config.Namespace, c.Client}
 	case len(namespaces) > 1:
 		return fmt.Errorf("taking down system %q: there is one in each of the namespaces %s; name one with -n", name, strings.Join(namespaces, ", "))
 	}

@@ -43,7 +43,7 @@ func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
 		return fmt.Errorf("%s: %w", doing, kubeapi.Explain(err))
 	}
 	if !place.Runs {
-		return &NotFoundError{old.Name, d.Namespace()}
+		return &NotFoundError{old.Name, d.Namespace(), d.Client}
 	}
 	before, err := apply.BuildFor(ctx, c, old, d.seed, place)
 	if err != nil {
@@ -58,7 +58,7 @@ func (d *Deployment) Update(ctx context.Context, next *topology.System) error {
 		reverting, cancel := context.WithTimeout(context.WithoutCancel(ctx), revertTimeout)
 		defer cancel()
 		if back := d.turn(reverting, c, old, after, before); back != nil {
-			return errors.Join(err, fmt.Errorf("the system is not what it was before, either: %w; 'kubectl microsim status %s' shows it, and 'kubectl microsim up -f FILE' makes it what a file says", kubeapi.Explain(back), old.Name))
+			return errors.Join(err, fmt.Errorf("the system is not what it was before, either: %w; %s shows it, and %s makes it what a file says", kubeapi.Explain(back), d.Client.Command("status", old.Name), d.Client.Command("up", "-f", "FILE")))
 		}
 		return err
 	}
@@ -190,7 +190,7 @@ func (d *Deployment) runtimeImages(deployments []appsv1.Deployment) func(context
 		case bring != nil:
 			return bring(ctx, name)
 		}
-		return manifest.RuntimeImage{}, fmt.Errorf("no service of the running system has runtime %s, so its image is not on the nodes; bring the system up with `kubectl microsim up -f FILE`", name)
+		return manifest.RuntimeImage{}, fmt.Errorf("no service of the running system has runtime %s, so its image is not on the nodes; bring the system up with %s", name, d.Client.Command("up", "-f", "FILE"))
 	}
 }
 

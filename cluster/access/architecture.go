@@ -19,11 +19,11 @@ import (
 // Architecture is that of the machine on which the API server runs, in Go's word,
 // such as amd64. All nodes of a sandbox are of it.
 func Architecture(ctx context.Context, config *rest.Config) (string, error) {
-	client, err := kubernetes.NewForConfig(config)
+	c, err := kubeapi.NewClient(kubeapi.Config{REST: config})
 	if err != nil {
-		return "", fmt.Errorf("preparing to speak to the cluster at %q: %w", config.Host, err)
+		return "", err
 	}
-	v, err := serverVersion(ctx, client)
+	v, err := serverVersion(ctx, c.Clientset)
 	if err != nil {
 		return "", err
 	}
@@ -55,11 +55,11 @@ func serverVersion(ctx context.Context, client kubernetes.Interface) (*version.I
 // NodesHave reports whether every node is known to have an image. Users who may not see
 // nodes do not know.
 func NodesHave(ctx context.Context, config *rest.Config, image string) bool {
-	client, err := kubernetes.NewForConfig(config)
+	c, err := kubeapi.NewClient(kubeapi.Config{REST: config})
 	if err != nil {
 		return false
 	}
-	nodes, err := client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	nodes, err := c.Clientset.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
 	if err != nil || len(nodes.Items) == 0 {
 		return false
 	}

@@ -65,6 +65,7 @@ func Examine(ctx context.Context, c *kubeapi.Client, o Examination) []Check {
 	findings := append([]Check{supported(v.Major, v.Minor, v.GitVersion)}, checkRights(ctx, c)...)
 	if c.Config.Namespace != "" {
 		findings = append(findings, checkPodSecurity(ctx, c, c.Config.Namespace, "restricted", "pods of systems"))
+		findings = append(findings, checkQuotas(ctx, c, c.Config.Namespace)...)
 	}
 	findings = append(findings, checkPodSecurity(ctx, c, nodehelper.Namespace, "privileged", "helpers, which are privileged pods"), checkMonitoring(ctx, c))
 	nodes, err := c.Clientset.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
@@ -178,6 +179,10 @@ func usable(node *corev1.Node, hasAgent func(arch string) error) Check {
 		f.Why, f.Remedy = "it is not ready", "kubectl describe node "+node.Name
 	case node.Spec.Unschedulable:
 		f.Why, f.Remedy = "it takes no new pods", "kubectl uncordon "+node.Name
+	case len(watch.RepellingTaints(node)) > 0:
+		taints := watch.RepellingTaints(node)
+		f.Why = "it takes no pods of systems, which do not tolerate its taints: " + strings.Join(taints, ", ")
+		f.Remedy = fmt.Sprintf("nothing, as long as there are others; or kubectl taint nodes %s %s-", node.Name, strings.Join(taints, "- "))
 	default:
 		if hasAgent != nil {
 			if err := hasAgent(info.Architecture); err != nil {

@@ -94,9 +94,12 @@ func TestNodesThatCanBeUsed(t *testing.T) {
 		change func(*corev1.Node)
 		remedy string
 	}{
-		"well":     {func(*corev1.Node) {}, ""},
-		"windows":  {func(n *corev1.Node) { n.Status.NodeInfo.OperatingSystem = "windows" }, "nothing"},
-		"arm64":    {func(n *corev1.Node) { n.Status.NodeInfo.Architecture = "arm64" }, "--image"},
+		"well":    {func(*corev1.Node) {}, ""},
+		"windows": {func(n *corev1.Node) { n.Status.NodeInfo.OperatingSystem = "windows" }, "nothing"},
+		"arm64":   {func(n *corev1.Node) { n.Status.NodeInfo.Architecture = "arm64" }, "--image"},
+		"tainted": {func(n *corev1.Node) {
+			n.Spec.Taints = []corev1.Taint{{Key: "dedicated", Value: "gpu", Effect: corev1.TaintEffectNoSchedule}, {Key: "own", Effect: corev1.TaintEffectNoExecute}}
+		}, "or kubectl taint nodes n dedicated=gpu:NoSchedule- own:NoExecute-"},
 		"cordoned": {func(n *corev1.Node) { n.Spec.Unschedulable = true }, "kubectl uncordon n"},
 		"unready":  {func(n *corev1.Node) { n.Status.Conditions[0].Status = corev1.ConditionUnknown }, "kubectl describe node n"},
 	} {

@@ -54,11 +54,11 @@ func NodeArchitectures(ctx context.Context, c kubernetes.Interface) ([]string, e
 
 // NodeArchitecture is the first of NodeArchitectures.
 func NodeArchitecture(ctx context.Context, config *rest.Config) (string, error) {
-	client, err := kubernetes.NewForConfig(config)
+	c, err := kubeapi.NewClient(kubeapi.Config{REST: config})
 	if err != nil {
-		return "", fmt.Errorf("preparing to speak to the cluster at %q: %w", config.Host, err)
+		return "", err
 	}
-	all, err := NodeArchitectures(ctx, client)
+	all, err := NodeArchitectures(ctx, c.Clientset)
 	if err != nil {
 		return "", err
 	}

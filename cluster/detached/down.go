@@ -29,7 +29,7 @@ func Delete(ctx context.Context, c *kubeapi.Client, x *Experiment) error {
 	if err != nil {
 		return &runner.CleanupError{
 			Left: []string{fmt.Sprintf("objects of experiment %q and system %q in namespace %q", x.Name, x.System, x.Namespace)}, Err: kubeapi.Explain(err),
-			Remedy: fmt.Sprintf("run 'kubectl microsim down %s %s -n %s --ignore-not-found'", x.Name, x.System, x.Namespace),
+			Remedy: "run " + c.Command("down", x.Name, x.System, "-n", x.Namespace, "--ignore-not-found"),
 		}
 	}
 	return nil

@@ -58,14 +58,17 @@ const (
 func (p Phase) Over() bool { return p != Starting && p != Running }
 
 // A NotFoundError says that there is no such experiment.
-type NotFoundError struct{ name, namespace string }
+type NotFoundError struct {
+	name, namespace string
+	c               *kubeapi.Client
+}
 
 func (e *NotFoundError) Error() string {
 	where := "the cluster"
 	if e.namespace != "" {
 		where = fmt.Sprintf("namespace %q", e.namespace)
 	}
-	return fmt.Sprintf("there is no experiment %q in %s; 'kubectl microsim status' lists those there are, 'kubectl microsim run --detach' starts one", e.name, where)
+	return fmt.Sprintf("there is no experiment %q in %s; %s lists those there are, %s starts one", e.name, where, e.c.Command("status"), e.c.Command("run", "-f", "FILE", "--detach"))
 }
 
 // List lists the experiments of the namespaces that Config allows to look
@@ -102,7 +105,7 @@ func findIn(ctx context.Context, c *kubeapi.Client, namespace, name string) (*Ex
 	all = slices.DeleteFunc(all, func(x *Experiment) bool { return x.Name != name })
 	switch {
 	case len(all) == 0:
-		return nil, &NotFoundError{name, namespace}
+		return nil, &NotFoundError{name, namespace, c}
 	case len(all) > 1:
 		return nil, fmt.Errorf("there is an experiment %q in each of the namespaces %s; name one with -n", name, namespacesOf(all))
 	}
@@ -255,11 +258,18 @@ func lifeOf(pod *corev1.Pod) (started, ended time.Time) {
 // with it.
 func (r *leftovers) phase() (phase Phase, why string) {
 	if r.job == nil {
+		if r.ending() {
+			return Running, "its Job has been deleted, so " + endsSoon
+		}
 		return Died, "its Job has been deleted"
 	}
 	for _, c := range r.job.Status.Conditions {
 		over := c.Type == batchv1.JobFailed || c.Type == batchv1.JobComplete || c.Type == batchv1.JobFailureTarget
-		if over && c.Status == corev1.ConditionTrue {
+		switch {
+		case !over || c.Status != corev1.ConditionTrue:
+		case r.ending():
+			return Running, "its pod has been asked to end, so " + endsSoon
+		default:
 			return Died, r.lastState(c)
 		}
 	}
@@ -272,6 +282,22 @@ func (r *leftovers) phase() (phase Phase, why string) {
 		return Starting, why
 	}
 	return Running, ""
+}
+
+// endsSoon is what the program of an experiment does if its pod is asked to end.
+const endsSoon = "it takes its system down and stores what it has seen"
+
+// confirmed is how late the end of a pod may be seen. The pod of a lost node never ends.
+const confirmed = 30 * time.Second
+
+// ending reports whether the program of an experiment still runs, although its Job is over:
+// that has failed as soon as its pod is asked to end, and results come after that.
+func (r *leftovers) ending() bool {
+	if r.pod == nil || r.pod.Status.Phase != corev1.PodRunning {
+		return false
+	}
+	at := r.pod.DeletionTimestamp // the end of its grace period
+	return at == nil || time.Now().Before(at.Add(confirmed))
 }
 
 // lastState says how an experiment that left nothing has ended.
@@ -307,6 +333,10 @@ func runnerSelector(experiment string) string {
 	return manifest.ExperimentSelector(experiment) + "," + manifest.RoleLabel + "=" + manifest.ExperimentRole
 }
 
+// lookEvery is when an experiment is looked at though nothing has changed: that a pod does
+// not end in its time is no change.
+const lookEvery = 10 * time.Second
+
 // Await returns an experiment when it is over. The end of ctx ends the wait, and
 // nothing else.
 func Await(ctx context.Context, c *kubeapi.Client, namespace, name string) (*Experiment, error) {
@@ -319,8 +349,9 @@ func Await(ctx context.Context, c *kubeapi.Client, namespace, name string) (*Exp
 	selector := manifest.ExperimentSelector(name)
 	watch.Follow(w, watch.Labelled(c.Clientset.BatchV1().RESTClient(), "jobs", x.Namespace, selector), &batchv1.Job{})
 	watch.Follow(w, watch.Labelled(c.Clientset.CoreV1().RESTClient(), "configmaps", x.Namespace, selector), &corev1.ConfigMap{})
+	w.WakeOn(watch.PodsOf(c.Clientset, x.Namespace, selector), &corev1.Pod{})
 	err = w.Until(ctx, watch.Condition{
-		Waiting: fmt.Sprintf("waiting for experiment %q, which goes on", name),
+		Waiting: fmt.Sprintf("waiting for experiment %q, which goes on", name), Every: lookEvery,
 		Holds: func(ctx context.Context) (bool, error) {
 			now, err := findIn(ctx, c, x.Namespace, name)
 			var gone *NotFoundError

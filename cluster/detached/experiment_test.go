@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,6 +19,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	kubetesting "k8s.io/client-go/testing"
 
+	"github.com/microsim-dev/kubectl-microsim/cluster/apitest"
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
 	"github.com/microsim-dev/kubectl-microsim/model/experiment"
@@ -55,6 +58,12 @@ func TestPhases(t *testing.T) {
 	running := corev1.PodStatus{Phase: corev1.PodRunning, ContainerStatuses: []corev1.ContainerStatus{{State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: began}}}}}
 	killed := corev1.PodStatus{Phase: corev1.PodFailed, ContainerStatuses: []corev1.ContainerStatus{{State: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{ExitCode: 137, Reason: "OOMKilled", StartedAt: began}}}}}
 	failed := batchv1.JobCondition{Type: batchv1.JobFailed, Status: corev1.ConditionTrue, Message: "Job has reached the specified backoff limit"}
+	asked := batchv1.JobCondition{Type: batchv1.JobFailureTarget, Status: corev1.ConditionTrue, Message: "Job has reached the specified backoff limit"}
+	podLeaving := func(left time.Duration) *corev1.Pod {
+		pod := podWith(running)
+		pod.DeletionTimestamp, pod.Finalizers = &metav1.Time{Time: time.Now().Add(left)}, []string{"batch.kubernetes.io/job-tracking"}
+		return pod
+	}
 	for name, tt := range map[string]struct {
 		objects []runtime.Object
 		want    Phase
@@ -65,15 +74,20 @@ func TestPhases(t *testing.T) {
 		"no image": {[]runtime.Object{described(), jobWith(), podWith(corev1.PodStatus{Phase: corev1.PodPending, ContainerStatuses: []corev1.ContainerStatus{
 			{Image: "x", State: corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "no such image"}}},
 		}})}, Starting, "no such image"},
-		"running":       {[]runtime.Object{described(), jobWith(), podWith(running)}, Running, ""},
-		"out of memory": {[]runtime.Object{described(), jobWith(failed), podWith(killed)}, Died, "OOMKilled"},
-		"evicted":       {[]runtime.Object{described(), jobWith(failed), podWith(corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "low on memory"})}, Died, "Evicted low on memory"},
-		"pod gone":      {[]runtime.Object{described(), jobWith(failed)}, Died, "deleted, or its node is lost"},
-		"job gone":      {[]runtime.Object{described()}, Died, "Job has been deleted"},
-		"passed":        {[]runtime.Object{described(), jobWith(), podWith(running), index(`{"verdict":"passed"}`)}, Passed, ""},
-		"failed":        {[]runtime.Object{described(), jobWith(failed), podWith(killed), index(`{"verdict":"failed","code":10,"error":"1 of 2 checks"}`)}, Failed, "1 of 2 checks"},
-		"interrupted":   {[]runtime.Object{described(), jobWith(failed), index(`{"verdict":"error","code":1,"error":"terminated"}`)}, Ended, "terminated"},
-		"results alone": {[]runtime.Object{index(`{"verdict":"passed"}`)}, Passed, ""},
+		"running":                  {[]runtime.Object{described(), jobWith(), podWith(running)}, Running, ""},
+		"out of memory":            {[]runtime.Object{described(), jobWith(failed), podWith(killed)}, Died, "OOMKilled"},
+		"evicted":                  {[]runtime.Object{described(), jobWith(failed), podWith(corev1.PodStatus{Phase: corev1.PodFailed, Reason: "Evicted", Message: "low on memory"})}, Died, "Evicted low on memory"},
+		"pod gone":                 {[]runtime.Object{described(), jobWith(failed)}, Died, "deleted, or its node is lost"},
+		"job gone, pod ends":       {[]runtime.Object{described(), podLeaving(time.Minute)}, Running, "stores what it has seen"},
+		"job gone, pod lost":       {[]runtime.Object{described(), podLeaving(-time.Minute)}, Died, "Job has been deleted"},
+		"drained":                  {[]runtime.Object{described(), jobWith(asked), podLeaving(time.Minute)}, Running, "asked to end"},
+		"too long":                 {[]runtime.Object{described(), jobWith(asked), podWith(running)}, Running, "asked to end"},
+		"drained from a lost node": {[]runtime.Object{described(), jobWith(failed), podLeaving(-time.Minute)}, Died, "backoff limit"},
+		"job gone":                 {[]runtime.Object{described()}, Died, "Job has been deleted"},
+		"passed":                   {[]runtime.Object{described(), jobWith(), podWith(running), index(`{"verdict":"passed"}`)}, Passed, ""},
+		"failed":                   {[]runtime.Object{described(), jobWith(failed), podWith(killed), index(`{"verdict":"failed","code":10,"error":"1 of 2 checks"}`)}, Failed, "1 of 2 checks"},
+		"interrupted":              {[]runtime.Object{described(), jobWith(failed), index(`{"verdict":"error","code":1,"error":"terminated"}`)}, Ended, "terminated"},
+		"results alone":            {[]runtime.Object{index(`{"verdict":"passed"}`)}, Passed, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, _ := faked(tt.objects...)
@@ -145,6 +159,33 @@ func TestExperimentsDoNotClash(t *testing.T) {
 	}
 }
 
+// TestTwoStartsOfOneNameDoNotUndoEachOther: the one that came later found its objects to be
+// others', failed, and deleted those of the first.
+func TestTwoStartsOfOneNameDoNotUndoEachOther(t *testing.T) {
+	server := apitest.New(t)
+	var first atomic.Bool
+	server.Intercept = func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost || !strings.HasSuffix(r.URL.Path, "/configmaps") || first.Swap(true) {
+			return false
+		}
+		apitest.Fail(w, http.StatusConflict, metav1.StatusReasonAlreadyExists, `configmaps "microsim-down-experiment" already exists`)
+		return true
+	}
+	c := server.Client(t, kubeapi.Config{Image: "agent:1", ReadyTimeout: time.Minute, ServiceSpec: func(*topology.System, *topology.Service, uint64, manifest.Peers) ([]byte, error) {
+		return []byte("{}"), nil
+	}})
+	e := &experiment.Experiment{Name: "down", System: topology.System{Name: "shop", Services: []topology.Service{topology.NewService("web")}}}
+	_, err := Start(t.Context(), c, e, Launch{Document: []byte("x"), Image: "runner:1", Args: func(string) []string { return nil }, AtMost: time.Minute})
+	if err == nil || !strings.Contains(err.Error(), "another program has just started an experiment of this name") {
+		t.Fatalf("got %v", err)
+	}
+	for _, r := range server.Requests() {
+		if strings.HasPrefix(r, http.MethodDelete) || strings.Contains(r, "/jobs") || strings.Contains(r, "/roles") {
+			t.Errorf("the start that came later has sent %s", r)
+		}
+	}
+}
+
 // archive is larger than one piece.
 func resultsArchive() []byte {
 	data := make([]byte, 0, 2*maxPiece+100)
@@ -171,6 +212,19 @@ func TestResultsAreFetchedAsTheyWereKept(t *testing.T) {
 	data, err := FetchResults(t.Context(), c, found)
 	if err != nil || digest(data) != digest(resultsArchive()) {
 		t.Errorf("fetched were %d bytes of %d, %v", len(data), len(resultsArchive()), err)
+	}
+}
+
+// TestLostResultsAreNoVerdict: a run passed, but nothing of it could be packed.
+func TestLostResultsAreNoVerdict(t *testing.T) {
+	c, _ := faked()
+	kept := Results{Verdict: Passed}
+	kept.Lost(1, errors.New("packing: too large"))
+	if err := KeepResults(t.Context(), c, &Experiment{Name: "down", Namespace: "lab", System: "shop"}, kept, nil); err != nil {
+		t.Fatal(err)
+	}
+	if x, err := Find(t.Context(), c, "down"); err != nil || x.Phase != Ended || x.Why != "packing: too large" || x.Results.Code != 1 {
+		t.Errorf("got %+v, %v", x, err)
 	}
 }
 

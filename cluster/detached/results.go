@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -44,6 +45,11 @@ type Results struct {
 	Digest string `json:"digest,omitempty"`
 	// Omitted are the files that there was no room for.
 	Omitted []string `json:"omitted,omitempty"`
+}
+
+// Lost says that what was recorded cannot be kept: a verdict without it is not to be read.
+func (r *Results) Lost(code int, err error) {
+	r.Code, r.Verdict, r.Error = code, Ended, strings.TrimPrefix(r.Error+"; "+err.Error(), "; ")
 }
 
 // phase takes a verdict that is none for a bad end.

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/apply"
 	"github.com/microsim-dev/kubectl-microsim/cluster/faults"
@@ -70,7 +72,11 @@ func Start(ctx context.Context, c *kubeapi.Client, e *experiment.Experiment, l L
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	x := &Experiment{Name: e.Name, Namespace: place.Namespace, System: e.System.Name, Phase: Starting}
-	if d.Helpers != "" {
+	err = claim(ctx, c, d, place)
+	if taken := (*takenError)(nil); errors.As(err, &taken) {
+		return nil, fmt.Errorf("%s: %w", doing, err) // nothing that is there is of this start
+	}
+	if err == nil && d.Helpers != "" {
 		err = reserveHelpers(ctx, c, d)
 	}
 	if err == nil {
@@ -92,7 +98,7 @@ func refuseExperiment(ctx context.Context, c *kubeapi.Client, e *experiment.Expe
 		return err
 	}
 	if place.Runs {
-		return fmt.Errorf("its system %q runs in namespace %q already; 'kubectl microsim down %s' takes it down", e.System.Name, place.Namespace, e.System.Name)
+		return fmt.Errorf("its system %q runs in namespace %q already; %s takes it down", e.System.Name, place.Namespace, c.Command("down", e.System.Name, "-n", place.Namespace))
 	}
 	for i := range e.Faults {
 		if err := faults.CanInject(c, nil, &e.Faults[i]); err != nil {
@@ -139,19 +145,38 @@ func reserveHelpers(ctx context.Context, c *kubeapi.Client, d *manifest.Detached
 	return nil
 }
 
-// applyExperiment applies the objects of an experiment, and its namespace if it was
-// not there.
-func applyExperiment(ctx context.Context, c *kubeapi.Client, d *manifest.Detached, place *apply.Target) error {
-	objects, err := manifest.BuildExperiment(d)
-	if err != nil {
-		return err
-	}
+// A takenError says that another program has just started an experiment of the name.
+type takenError struct{ status string }
+
+func (e *takenError) Error() string {
+	return fmt.Sprintf("another program has just started an experiment of this name; %s shows it, and metadata.name in the file gives this one another name", e.status)
+}
+
+// claim makes the ConfigMap by which an experiment is known, and its namespace if that was
+// not there. Of two programs that start experiments of one name at the same time, it lets
+// one go on: the other would take back what that one has made.
+func claim(ctx context.Context, c *kubeapi.Client, d *manifest.Detached, place *apply.Target) error {
 	if place.Ours && !place.There {
 		namespace, err := manifest.BuildNamespace(d.Rights.System, place.Namespace)
 		if err != nil {
 			return err
 		}
-		objects = append([]apply.Object{namespace}, objects...)
+		if err := apply.Apply(ctx, c, []apply.Object{namespace}); err != nil {
+			return err
+		}
+	}
+	_, err := c.Clientset.CoreV1().ConfigMaps(place.Namespace).Create(ctx, manifest.DescribeExperiment(d), metav1.CreateOptions{FieldManager: kubeapi.FieldManager})
+	if apierrors.IsAlreadyExists(err) {
+		return &takenError{c.Command("status", d.Name, "-n", place.Namespace)}
+	}
+	return err
+}
+
+// applyExperiment applies the objects of an experiment.
+func applyExperiment(ctx context.Context, c *kubeapi.Client, d *manifest.Detached, place *apply.Target) error {
+	objects, err := manifest.BuildExperiment(d)
+	if err != nil {
+		return err
 	}
 	return apply.Apply(ctx, c, place.WithPullSecret(objects))
 }
@@ -165,8 +190,8 @@ func refuseClash(ctx context.Context, c *kubeapi.Client, e *experiment.Experimen
 	}
 	for _, x := range all {
 		if x.Name == e.Name || x.System == e.System.Name && !x.Phase.Over() {
-			return fmt.Errorf("there is an experiment %q on system %q already, %s; 'kubectl microsim report %s -n %s' shows its results, 'kubectl microsim down %s -n %s' deletes it with them",
-				x.Name, x.System, x.Phase, x.Name, x.Namespace, x.Name, x.Namespace)
+			return fmt.Errorf("there is an experiment %q on system %q already, %s; %s shows its results, %s deletes it with them",
+				x.Name, x.System, x.Phase, c.Command("report", x.Name, "-n", x.Namespace), c.Command("down", x.Name, "-n", x.Namespace))
 		}
 	}
 	return nil
@@ -192,7 +217,7 @@ func awaitStart(ctx context.Context, c *kubeapi.Client, x *Experiment) error {
 			if len(pods()) == 0 && time.Since(started) > noPodPatience {
 				d = watch.DiagnoseJob(ctx, c, x.Namespace, manifest.ExperimentName(x.Name))
 			}
-			if d != nil && patience.Lasting("job/"+manifest.ExperimentName(x.Name), d) {
+			if d != nil && patience.Lasting(ctx, "job/"+manifest.ExperimentName(x.Name), d) {
 				return false, fmt.Errorf("its pod does not start: %s", d.Text)
 			}
 			return false, nil
@@ -221,7 +246,7 @@ func undoStart(ctx context.Context, c *kubeapi.Client, x *Experiment, place *app
 	if err != nil {
 		return &runner.CleanupError{
 			Left: []string{fmt.Sprintf("objects of experiment %q in namespace %q", x.Name, x.Namespace)}, Err: kubeapi.Explain(err),
-			Remedy: fmt.Sprintf("run 'kubectl microsim down %s -n %s'", x.Name, x.Namespace),
+			Remedy: "run " + c.Command("down", x.Name, "-n", x.Namespace),
 		}
 	}
 	return nil

@@ -111,7 +111,7 @@ func CanInject(c *kubeapi.Client, system *topology.System, f *fault.Fault) error
 	case Momentary(f.Type):
 	case order.Takes(f.Type):
 	default:
-		return fmt.Errorf("fault %q: faults on the %s, such as %s, are not possible on a cluster yet; use latency, error, abort or hang", f.Label(), entry.Layer, f.Type)
+		return fmt.Errorf("fault %q: %s needs a gate between callers and service, which is not possible on a cluster yet; run the system with --on local, where there are gates; on a cluster, the nearest is %s", f.Label(), f.Type, fault.WithoutGate(f.Type))
 	}
 	if system == nil || f.Rounds != nil {
 		return nil
@@ -158,8 +158,18 @@ func (inst *Instance) Inject(ctx context.Context, id string, f fault.Fault, dead
 		}
 		return nil
 	}
-	err := inst.record(ctx, func(all []Injection) ([]Injection, error) {
-		return added(all, in)
+	var v *view
+	if f.Target.Replica != 0 {
+		var err error
+		if v, err = inst.Look(ctx); err != nil {
+			return fmt.Errorf("injecting fault %q: %w", f.Label(), err)
+		}
+	}
+	err := inst.recordAll(ctx, func(all []Injection, numbers *ordinals) ([]Injection, error) {
+		if v != nil {
+			numbers.keep(v.Pods, f.Target.Service)
+		}
+		return added(inst.Client, all, in)
 	})
 	if err == nil {
 		if order.Takes(f.Type) {
@@ -179,11 +189,11 @@ func (inst *Instance) Inject(ctx context.Context, id string, f fault.Fault, dead
 
 // added adds a fault to those of the record. Its id may be that of a kill or restart,
 // which has been carried out.
-func added(all []Injection, in Injection) ([]Injection, error) {
+func added(c *kubeapi.Client, all []Injection, in Injection) ([]Injection, error) {
 	all = unexpired(all)
 	i := slices.IndexFunc(all, func(old Injection) bool { return old.ID == in.ID })
 	if i >= 0 && !Momentary(all[i].Fault.Type) {
-		return nil, fmt.Errorf("there is a fault with the id %q already, a %s; 'kubectl microsim fault clear %s' ends it, and --name names another", in.ID, all[i].Fault.Label(), in.ID)
+		return nil, fmt.Errorf("there is a fault with the id %q already, a %s; %s ends it, and --name names another", in.ID, all[i].Fault.Label(), c.Command("fault", "clear", in.ID))
 	}
 	if i >= 0 {
 		all = slices.Delete(all, i, i+1)

@@ -314,6 +314,37 @@ func TestPrepareRefusesWhatCannotBeInjected(t *testing.T) {
 	}
 }
 
+// TestAFaultStaysWithItsReplica: if the pod of a replica with a fault goes, another pod would
+// become that replica by its age, without the fault.
+func TestAFaultStaysWithItsReplica(t *testing.T) {
+	s := newAPIStage(t)
+	if err := s.inst.Inject(t.Context(), "slow", slow("back", 1), in(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if err := apitest.Outside(t, s.inst.Client).CoreV1().Pods("shop").Delete(t.Context(), "back-1", metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	s.create(s.replica(3))
+	pods, err := s.inst.Pods(t.Context())
+	if err != nil || len(pods["back"]) != 2 || pods["back"][0].Name != "back-3" || pods["back"][1].Name != "back-2" {
+		t.Errorf("the replicas are %v, %v; want back-3 in the place of back-1", pods["back"], err)
+	}
+}
+
+// TestFaultsOnEdgesAreRefused with what comes nearest to each.
+func TestFaultsOnEdgesAreRefused(t *testing.T) {
+	s := newAPIStage(t)
+	for _, f := range []fault.Fault{
+		{Type: fault.StopReading, Target: fault.Target{Service: "back"}, Probability: 1},
+		{Type: fault.Bandwidth, Target: fault.Target{Service: "back"}, Probability: 1, Args: fault.Args{Rate: 1000}},
+	} {
+		err := s.inst.CanInject(&f)
+		if err == nil || !strings.Contains(err.Error(), "--on local") || !strings.Contains(err.Error(), fault.WithoutGate(f.Type)) {
+			t.Errorf("%s: got %v", f.Type, err)
+		}
+	}
+}
+
 // TestPrepareStartsHelpersBeforeTheyAreNeeded sees that a prepared fault needs no
 // helper to be made, nor waited for, and that what was prepared ends with the system.
 func TestPrepareStartsHelpersBeforeTheyAreNeeded(t *testing.T) {

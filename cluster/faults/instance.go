@@ -240,7 +240,7 @@ func podState(p *corev1.Pod) runner.State {
 	if watch.Ready(p) {
 		return runner.Ready
 	}
-	if t := watch.DiagnosePod(p); t != nil && t.Crashed != "" || p.Status.Phase == corev1.PodFailed {
+	if t := watch.DiagnosePod(p); t != nil && t.Crashed != "" {
 		return runner.Down
 	}
 	return runner.Starting

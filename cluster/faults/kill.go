@@ -53,7 +53,7 @@ func (inst *Instance) endPods(ctx context.Context, in Injection) error {
 	// next one: a pod counts as lost only when it is gone.
 	err = inst.recordAll(ctx, func(all []Injection, numbers *ordinals) ([]Injection, error) {
 		numbers.end(v.Pods, in.Fault.Target.Service, in.ends)
-		return added(slices.DeleteFunc(all, func(old Injection) bool { return old.over(v.Pods) }), in)
+		return added(inst.Client, slices.DeleteFunc(all, func(old Injection) bool { return old.over(v.Pods) }), in)
 	})
 	if err != nil {
 		return err

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/manifest"
+	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/topology"
 )
 
@@ -45,11 +46,12 @@ func replicaName(service string, index int) string { return fmt.Sprintf("%s/%d",
 
 // assign sorts pods by service; the place of a pod, from 1, is its replica's
 // index. Where a replica of the system has no pod, there is one that is absent.
-// Pods that end are left out.
+// Pods that end are left out, and those that have ended: one that a kubelet has evicted stays
+// until it is deleted, beside the one that takes its place.
 func (r *ordinals) assign(system *topology.System, pods []*corev1.Pod) map[string][]*corev1.Pod {
 	sorted := map[string][]*corev1.Pod{}
 	for _, p := range pods {
-		if name := p.Labels[manifest.ServiceLabel]; name != "" && p.DeletionTimestamp == nil {
+		if name := p.Labels[manifest.ServiceLabel]; name != "" && p.DeletionTimestamp == nil && !watch.Ended(p) {
 			sorted[name] = append(sorted[name], p)
 		}
 	}
@@ -94,6 +96,12 @@ func (r *ordinals) slot(pods []*corev1.Pod, replicas int) []*corev1.Pod {
 
 // Present reports whether there is a pod in the place.
 func Present(p *corev1.Pod) bool { return p.UID != "" || p.Name != "" }
+
+// keep writes down what the pods of a service are, so that one stays the replica that a
+// fault is meant for if another goes.
+func (r *ordinals) keep(pods map[string][]*corev1.Pod, service string) {
+	r.end(pods, service, func(int) bool { return false })
+}
 
 // end writes down that these pods of a service end, and what the others are.
 // The pods are all that there are now, as assign sorts them.

@@ -18,9 +18,11 @@ func TestReplicasKeepTheirPlaces(t *testing.T) {
 		}
 		return p
 	}
+	evicted := pod("y", 0, false)
+	evicted.Status.Phase = corev1.PodFailed
 	var got []string
 	system := &topology.System{Services: []topology.Service{topology.NewService("cart")}}
-	for _, p := range new(ordinals).assign(system, []*corev1.Pod{pod("c", 2, false), pod("b", 1, false), pod("x", 0, true), pod("a", 1, false)})["cart"] {
+	for _, p := range new(ordinals).assign(system, []*corev1.Pod{pod("c", 2, false), pod("b", 1, false), pod("x", 0, true), evicted, pod("a", 1, false)})["cart"] {
 		got = append(got, p.Name)
 	}
 	if strings.Join(got, "") != "abc" {

@@ -114,9 +114,10 @@ func (inst *Instance) Denied() error {
 // watchPods gives every container that becomes ready the faults of the record.
 func (inst *Instance) watchPods(ctx context.Context, h *podWatcher) {
 	w := watch.Begin(ctx)
+	w.Tell = inst.Client.Once
 	defer w.Close()
 	pods := watch.Follow(w, watch.PodsOf(inst.Client.Clientset, inst.namespace, manifest.ServiceSelector(inst.System().Name)), &corev1.Pod{})
-	_ = w.Until(ctx, watch.Condition{Holds: func(ctx context.Context) (bool, error) {
+	err := w.Until(ctx, watch.Condition{Holds: func(ctx context.Context) (bool, error) {
 		later, err := inst.syncNew(ctx, pods(), h)
 		if err != nil && ctx.Err() == nil {
 			inst.Client.Config.Progress(fmt.Sprintf("a pod of system %s did not get its faults, trying again: %v", inst.System().Name, err))
@@ -126,6 +127,10 @@ func (inst *Instance) watchPods(ctx context.Context, h *podWatcher) {
 		}
 		return false, nil
 	}})
+	if ctx.Err() == nil {
+		inst.Client.Config.Progress(fmt.Sprintf("pods of system %s that come later do not get its faults: %v", inst.System().Name, err))
+		<-ctx.Done()
+	}
 }
 
 // syncNew gives the faults of the record to ready containers that have not got

@@ -25,7 +25,7 @@ func latency(id string) Injection {
 
 // add records a fault.
 func (s *stage) add(ctx context.Context, id string) error {
-	return s.d.record(ctx, func(all []Injection) ([]Injection, error) { return added(all, latency(id)) })
+	return s.d.record(ctx, func(all []Injection) ([]Injection, error) { return added(s.d.Client, all, latency(id)) })
 }
 
 // overtake calls before ahead of each write of the record with one of the verbs
@@ -133,7 +133,7 @@ func TestExpiredFaultsAreNotRecordedAgain(t *testing.T) {
 		s := newStage(t, 1)
 		old := latency("old")
 		old.Deadline = time.Now().Add(time.Minute)
-		if err := s.d.record(t.Context(), func(all []Injection) ([]Injection, error) { return added(all, old) }); err != nil {
+		if err := s.d.record(t.Context(), func(all []Injection) ([]Injection, error) { return added(s.d.Client, all, old) }); err != nil {
 			t.Fatal(err)
 		}
 		s.expectRecord("old")

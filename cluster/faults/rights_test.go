@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"testing"
@@ -141,5 +142,33 @@ func TestAMissingRightIsNamed(t *testing.T) {
 	err := s.inst.Inject(t.Context(), "one", netDelay(), in(time.Minute))
 	if err == nil || !strings.Contains(err.Error(), `cannot list resource "configmaps"`) || !strings.Contains(err.Error(), "-n "+nodehelper.Namespace) {
 		t.Errorf("got %v, want the right that is missing", err)
+	}
+}
+
+// TestWaitingForFaultsTellsWhoMayNotWatch: pods that come later would get their faults late,
+// without a word.
+func TestWaitingForFaultsTellsWhoMayNotWatch(t *testing.T) {
+	s := newAPIStage(t)
+	roles := rolesOf("faults")
+	for i, r := range roles["shop"] {
+		if r.Resources[0] == "pods" {
+			roles["shop"][i].Verbs = []string{"get", "list"}
+		}
+	}
+	s.server.Allow(roles)
+	if err := s.inst.Inject(t.Context(), "slow", slow("back", 0), in(time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	followed := make(chan struct{})
+	go func() { s.inst.Follow(ctx); close(followed) }()
+	deadline := time.Now().Add(30 * time.Second)
+	for !strings.Contains(s.server.Progress(), `cannot watch resource "pods"`) && time.Now().Before(deadline) {
+		time.Sleep(10 * time.Millisecond)
+	}
+	end()
+	<-followed
+	if told := s.server.Progress(); strings.Count(told, `cannot watch resource "pods"`) != 1 || !strings.Contains(told, "microsim-pods-watch") {
+		t.Errorf("it is told %q, want once which right is missing", told)
 	}
 }

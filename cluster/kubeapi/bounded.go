@@ -20,6 +20,7 @@ type boundedTransport struct{ next http.RoundTripper }
 
 // RoundTrip implements http.RoundTripper.
 func (b boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	pastCredentials(r)
 	resp, err := b.next.RoundTrip(r)
 	if err != nil || resp.StatusCode == http.StatusSwitchingProtocols || isStream(r) {
 		return resp, err

@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"strings"
+	"sync"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -70,6 +72,9 @@ type Config struct {
 	ReadyTimeout time.Duration
 	// Progress gets what happens, line by line; it may be nil.
 	Progress func(string)
+	// Command is the command line of kubectl microsim with these words, for the same
+	// cluster; where it is nil, that of the current context is meant.
+	Command func(words ...string) string
 }
 
 // A Client speaks to the API server of a cluster.
@@ -80,6 +85,27 @@ type Client struct {
 	Monitoring rest.Interface
 	// HTTP speaks to the API server as Clientset does.
 	HTTP *http.Client
+	// told are the lines that Once has reported; nil remembers none.
+	told *sync.Map
+}
+
+// Command is the command line of kubectl microsim with these words, in quotes, for a user
+// to type: without its flags, it might be about another cluster.
+func (c *Client) Command(words ...string) string {
+	if c.Config.Command != nil {
+		return "'" + c.Config.Command(words...) + "'"
+	}
+	return "'kubectl microsim " + strings.Join(words, " ") + "'"
+}
+
+// Once reports a line as progress, unless it has reported it before.
+func (c *Client) Once(line string) {
+	if c.told != nil {
+		if _, before := c.told.LoadOrStore(line, true); before {
+			return
+		}
+	}
+	c.Config.Progress(line)
 }
 
 // NewClient returns a Client. It sends no request before one of its methods is
@@ -107,6 +133,9 @@ func NewClient(c Config) (*Client, error) {
 	// The transport adds the user's credentials to every request, also to one that an
 	// answer of a pod would send to another server.
 	httpClient.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	if exec := c.REST.ExecProvider; exec != nil {
+		httpClient.Transport = &awaited{next: httpClient.Transport, program: exec.Command, tell: c.Progress}
+	}
 	client, err := kubernetes.NewForConfigAndClient(c.REST, httpClient)
 	if err != nil {
 		return nil, unusable(c.REST, err)
@@ -115,7 +144,7 @@ func NewClient(c Config) (*Client, error) {
 	if err != nil {
 		return nil, unusable(c.REST, err)
 	}
-	return &Client{Config: c, Clientset: client, Monitoring: monitoring, HTTP: httpClient}, nil
+	return &Client{Config: c, Clientset: client, Monitoring: monitoring, HTTP: httpClient, told: &sync.Map{}}, nil
 }
 
 // unusable says why a cluster cannot be spoken to. The errors of client-go have the

@@ -1,8 +1,10 @@
 package kubeapi
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"regexp"
@@ -82,7 +84,11 @@ func NextStep(err error) string {
 		address *url.Error
 	)
 	if !errors.As(err, &status) {
-		if errors.As(err, &network) || errors.As(err, &address) {
+		if step := beforeConnecting(err); step != "" {
+			return step
+		}
+		// A request that was interrupted has an address, and no error of a network.
+		if errors.As(err, &network) || errors.As(err, &address) && ofNetwork(address.Err) {
 			return "is the cluster of this context reachable? --context names another, --on local needs none"
 		}
 		return ""
@@ -100,6 +106,32 @@ func NextStep(err error) string {
 		return rightsStep(missing)
 	}
 	return notAdmittedStep(s.Message)
+}
+
+// ofNetwork reports whether an error under a request comes from the way to its server.
+func ofNetwork(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// beforeConnecting says what to do about an error of the program that the kubeconfig names
+// for credentials, or of a certificate; "" if it is another one. The address of the API
+// server is not what is wrong then.
+func beforeConnecting(err error) string {
+	var (
+		unknown  x509.UnknownAuthorityError
+		invalid  x509.CertificateInvalidError
+		misnamed x509.HostnameError
+	)
+	switch {
+	case strings.Contains(err.Error(), "getting credentials: "):
+		return "the kubeconfig names this program for the credentials of its user: see whether 'kubectl auth whoami' works, or name another context with --context"
+	case errors.As(err, &unknown):
+		return "the kubeconfig has another certificate authority than the API server: get it anew, or name another context with --context"
+	case errors.As(err, &invalid), errors.As(err, &misnamed):
+		return "the certificate of the API server is not valid for this address: get the kubeconfig anew, or name another context with --context"
+	}
+	return ""
 }
 
 // byPolicy reports whether a webhook or a policy of the cluster's administrator has

@@ -44,7 +44,7 @@ func (r *runningLoad) awaitRunning(ctx context.Context) error {
 		Holds: func(ctx context.Context) (bool, error) {
 			found := byIndex(pods(), r.count)
 			last = r.diagnose(ctx, found, started)
-			if last != nil && patience.Lasting("job/"+r.name, last) {
+			if last != nil && patience.Lasting(ctx, "job/"+r.name, last) {
 				return false, errors.New(last.Text + kubeapi.LastWords(r.c.TailOf(ctx, r.namespace, last.Crashed, last.Container, 5, false)))
 			}
 			if last != nil || !allRun(found) {

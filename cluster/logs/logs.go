@@ -51,7 +51,7 @@ type Line struct {
 func Read(ctx context.Context, inst *faults.Instance, o Options, line func(Line)) error {
 	for _, name := range o.Services {
 		if inst.System().Service(name) == nil {
-			return fmt.Errorf("reading logs: there is no service %q in system %q; 'kubectl microsim status %s' lists the services", name, inst.System().Name, inst.System().Name)
+			return fmt.Errorf("reading logs: there is no service %q in system %q; %s lists the services", name, inst.System().Name, inst.Client.Command("status", inst.System().Name))
 		}
 	}
 	if o.Follow {
@@ -191,6 +191,7 @@ func followLogs(ctx context.Context, inst *faults.Instance, o Options, line func
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	w := watch.Begin(ctx)
+	w.Tell = inst.Client.Once
 	defer w.Close()
 	watch.Follow(w, watch.PodsOf(inst.Client.Clientset, inst.Namespace(), manifest.Selector(inst.System().Name)), &corev1.Pod{})
 	f := &logFollower{inst: inst, o: o, lines: make(chan Line), watcher: w, numbers: numbers{}, last: map[string]time.Time{}, reading: map[string]bool{}}

@@ -117,6 +117,14 @@ func ExperimentMeta(experiment, system, namespace, name, role string) metav1.Obj
 	}
 }
 
+// DescribeExperiment returns the ConfigMap by which an experiment is known.
+func DescribeExperiment(d *Detached) *corev1.ConfigMap {
+	return &corev1.ConfigMap{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: d.meta(d.Namespace),
+		Data: map[string]string{ExperimentKey: string(d.Document)},
+	}
+}
+
 // BuildExperiment returns the objects of an experiment that runs in the cluster,
 // in the order in which they are to be applied. The namespace is not among them.
 func BuildExperiment(d *Detached) ([]*unstructured.Unstructured, error) {
@@ -124,10 +132,7 @@ func BuildExperiment(d *Detached) ([]*unstructured.Unstructured, error) {
 		return nil, fmt.Errorf("describing experiment %q for Kubernetes: %w", d.Name, err)
 	}
 	objects := []runtime.Object{
-		&corev1.ConfigMap{
-			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: d.meta(d.Namespace),
-			Data: map[string]string{ExperimentKey: string(d.Document)},
-		},
+		DescribeExperiment(d),
 		&corev1.ServiceAccount{
 			TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ServiceAccount"}, ObjectMeta: d.meta(d.Namespace),
 			AutomountServiceAccountToken: ptr(false),

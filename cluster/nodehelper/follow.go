@@ -27,6 +27,7 @@ type Watched struct {
 // again.
 func OnChange(ctx context.Context, c *kubeapi.Client, all []Watched, what string, reconcile func(context.Context) error) {
 	w := watch.Begin(ctx)
+	w.Tell = c.Once
 	defer w.Close()
 	for _, o := range all {
 		watch.Follow(w, o.Objects, o.Kind)
@@ -34,7 +35,7 @@ func OnChange(ctx context.Context, c *kubeapi.Client, all []Watched, what string
 	// If somebody deletes a helper with its orders, they are given again.
 	w.WakeOn(watch.Labelled(c.Clientset.CoreV1().RESTClient(), "configmaps", Namespace, Selector()), &corev1.ConfigMap{})
 	first := true
-	_ = w.Until(ctx, watch.Condition{Holds: func(ctx context.Context) (bool, error) {
+	err := w.Until(ctx, watch.Condition{Holds: func(ctx context.Context) (bool, error) {
 		if !first && !watch.Pause(ctx, followPause) {
 			return false, nil
 		}
@@ -45,4 +46,8 @@ func OnChange(ctx context.Context, c *kubeapi.Client, all []Watched, what string
 		}
 		return false, nil
 	}})
+	if ctx.Err() == nil {
+		c.Config.Progress(fmt.Sprintf("%s do not follow the pods: %v", what, err))
+		<-ctx.Done()
+	}
 }

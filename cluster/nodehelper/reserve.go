@@ -11,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
+	"github.com/microsim-dev/kubectl-microsim/cluster/watch"
 	"github.com/microsim-dev/kubectl-microsim/model/order"
 )
 
@@ -92,8 +93,5 @@ func takesPods(n *corev1.Node) bool {
 	ready := slices.ContainsFunc(n.Status.Conditions, func(c corev1.NodeCondition) bool {
 		return c.Type == corev1.NodeReady && c.Status == corev1.ConditionTrue
 	})
-	tainted := slices.ContainsFunc(n.Spec.Taints, func(t corev1.Taint) bool {
-		return t.Effect == corev1.TaintEffectNoSchedule || t.Effect == corev1.TaintEffectNoExecute
-	})
-	return ready && !tainted && !n.Spec.Unschedulable
+	return ready && len(watch.RepellingTaints(n)) == 0 && !n.Spec.Unschedulable
 }

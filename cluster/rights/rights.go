@@ -94,6 +94,9 @@ func systems() []Purpose {
 			{Group: "monitoring.coreos.com", Resource: "podmonitors", Verbs: "create patch deletecollection", For: "PodMonitors, if the cluster has them"},
 			{Group: "monitoring.coreos.com", Resource: "prometheusrules", Verbs: "create patch deletecollection", For: "the alerts of `monitor`"},
 		}},
+		{Name: "quotas", What: "have `doctor` see whether a namespace has room", Scope: Systems, Optional: true, Rights: []Right{
+			{Resource: "resourcequotas", Verbs: "list", For: "quotas that are used up"},
+		}},
 		{Name: "call", What: "send requests to systems", Scope: Systems, Rights: []Right{
 			{Resource: "configmaps", Verbs: "list", For: "finding the system"},
 			{Resource: "services/proxy", Verbs: "get create", For: "requests through the API server"},

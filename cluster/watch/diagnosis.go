@@ -29,12 +29,22 @@ type Diagnosis struct {
 	Crashed, Container string
 }
 
+// unschedulable is the Key of pods that no node takes, untolerated the scheduler's words for
+// taints, which it does not name.
+const (
+	unschedulable = "unschedulable"
+	untolerated   = "untolerated taint"
+)
+
 const forever = time.Duration(1<<63 - 1)
 
 // Diagnose says why a Deployment with these pods is not ready; nil if nothing is
 // wrong yet. Of several causes it returns the first.
 func Diagnose(d *appsv1.Deployment, pods []*corev1.Pod) *Diagnosis {
 	for i := range pods {
+		if replaced(pods[i], pods) {
+			continue
+		}
 		if t := DiagnosePod(pods[i]); t != nil {
 			return t
 		}
@@ -48,6 +58,11 @@ func Diagnose(d *appsv1.Deployment, pods []*corev1.Pod) *Diagnosis {
 		}
 	}
 	return nil
+}
+
+// replaced reports whether a pod has ended, and a later one has taken its place.
+func replaced(p *corev1.Pod, pods []*corev1.Pod) bool {
+	return Ended(p) && slices.ContainsFunc(pods, func(o *corev1.Pod) bool { return p.CreationTimestamp.Before(&o.CreationTimestamp) })
 }
 
 // refusal is that pods are not even made, with what to do about it. Resources says how
@@ -86,7 +101,7 @@ func DiagnosePod(pod *corev1.Pod) *Diagnosis {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse && c.Reason == corev1.PodReasonUnschedulable {
 			// A node may still come up, or be added.
-			return &Diagnosis{Key: "unschedulable", Text: "no node takes it: " + c.Message + "; free or add nodes, or ask for less in the System's resources", Patience: 20 * time.Second}
+			return &Diagnosis{Key: unschedulable, Text: "no node takes it: " + reasons(c.Message) + "; " + roomStep(c.Message), Patience: 20 * time.Second}
 		}
 	}
 	if pod.Status.Phase == corev1.PodFailed {
@@ -98,6 +113,37 @@ func DiagnosePod(pod *corev1.Pod) *Diagnosis {
 		}
 	}
 	return nil
+}
+
+// reasons are the scheduler's words for why no node takes a pod, without what it says of
+// preemption: pods of systems have no priority.
+func reasons(message string) string {
+	for _, rest := range []string{" no new claims to deallocate", " preemption:"} {
+		message, _, _ = strings.Cut(message, rest)
+	}
+	return strings.TrimRight(message, ".,")
+}
+
+// roomStep says what helps if no node takes a pod, by the scheduler's words for each reason.
+func roomStep(message string) string {
+	var steps []string
+	for _, reason := range []struct {
+		words []string
+		step  string
+	}{
+		{[]string{"were unschedulable"}, "'kubectl uncordon NODE' has a node take pods again"},
+		{[]string{"node affinity/selector"}, "add a node of the architecture for which the image of its runtime was made, or leave runtime out"},
+		{[]string{"Insufficient ", "Too many pods"}, "free or add nodes, or ask for less in the System's resources"},
+		{[]string{untolerated}, "pods of systems tolerate no taints, so add a node without"}, // NameTaints goes on
+	} {
+		if slices.ContainsFunc(reason.words, func(w string) bool { return strings.Contains(message, w) }) {
+			steps = append(steps, reason.step)
+		}
+	}
+	if len(steps) == 0 {
+		return "free or add nodes, or ask for less in the System's resources"
+	}
+	return strings.Join(steps, "; ")
 }
 
 func diagnoseContainer(pod *corev1.Pod, c *corev1.ContainerStatus) *Diagnosis {

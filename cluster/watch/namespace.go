@@ -3,6 +3,8 @@ package watch
 import (
 	"context"
 	"fmt"
+	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -44,9 +46,53 @@ func SettledNamespace(ctx context.Context, c *kubeapi.Client, name string) (*cor
 	return nil, nil
 }
 
+// slowDeletion is when a namespace has had more time to go than it needs.
+const slowDeletion = 10 * time.Second
+
 // AwaitNamespaceGone waits until the namespace has been deleted, because objects
-// cannot be created in it before.
+// cannot be created in it before. Its error, and progress, say what holds the deletion up.
 func AwaitNamespaceGone(ctx context.Context, c *kubeapi.Client, name string) error {
-	waiting := fmt.Sprintf("waiting until namespace %q is gone", name)
-	return AwaitObjects(ctx, Named(c.Clientset.CoreV1().RESTClient(), "namespaces", "", name), &corev1.Namespace{}, waiting, none[*corev1.Namespace])
+	w := Begin(ctx)
+	w.Tell = c.Once
+	defer w.Close()
+	found := Follow(w, Named(c.Clientset.CoreV1().RESTClient(), "namespaces", "", name), &corev1.Namespace{})
+	started, why := time.Now(), ""
+	err := w.Until(ctx, Condition{
+		Waiting: fmt.Sprintf("waiting until namespace %q is gone", name), Every: Tick,
+		Holds: func(context.Context) (bool, error) {
+			all := found()
+			if len(all) == 0 {
+				return true, nil
+			}
+			if why = heldUp(all[0]); why != "" && time.Since(started) > slowDeletion {
+				c.Once(fmt.Sprintf("namespace/%s is not gone yet: %s", name, why))
+			}
+			return false, nil
+		},
+	})
+	if err != nil && why != "" {
+		return kubeapi.WithNextStep(err, why)
+	}
+	return err
+}
+
+// heldUp says why a namespace is not gone, as the controller that deletes it tells; "" if it
+// does not.
+func heldUp(ns *corev1.Namespace) string {
+	for _, kind := range []corev1.NamespaceConditionType{
+		corev1.NamespaceDeletionDiscoveryFailure, corev1.NamespaceDeletionGVParsingFailure, corev1.NamespaceDeletionContentFailure,
+		corev1.NamespaceFinalizersRemaining, corev1.NamespaceContentRemaining,
+	} {
+		for _, condition := range ns.Status.Conditions {
+			if condition.Type != kind || condition.Status != corev1.ConditionTrue {
+				continue
+			}
+			text := strings.TrimSuffix(OneLine(condition.Message), ".")
+			if kind == corev1.NamespaceDeletionDiscoveryFailure {
+				text += "; nothing of it may be left, but an API of the cluster cannot tell: 'kubectl get apiservices' shows which is not available, to be mended or deleted"
+			}
+			return text
+		}
+	}
+	return ""
 }

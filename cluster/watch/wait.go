@@ -42,6 +42,7 @@ func NewPatience(c *kubeapi.Client) *Patience {
 // seen, and ends the wait if it cannot be expected to go away.
 func AwaitReady(ctx context.Context, c *kubeapi.Client, system *topology.System, namespace string) error {
 	w := Begin(ctx)
+	w.Tell = c.Once
 	defer w.Close()
 	selector := manifest.Selector(system.Name)
 	deployments := Follow(w, Labelled(c.Clientset.AppsV1().RESTClient(), "deployments", namespace, selector), &appsv1.Deployment{})
@@ -101,7 +102,7 @@ func (w *readiness) look(ctx context.Context, s state) (done bool, err error) {
 		if t == nil {
 			continue
 		}
-		if w.patience.Lasting("service/"+name, t) {
+		if w.patience.Lasting(ctx, "service/"+name, t) {
 			hopeless = append(hopeless, fmt.Errorf("service %q is not ready: %s%s", name, t.Text, kubeapi.LastWords(w.c.TailOf(ctx, w.namespace, t.Crashed, t.Container, 5, true))))
 		}
 	}
@@ -112,10 +113,15 @@ func (w *readiness) look(ctx context.Context, s state) (done bool, err error) {
 }
 
 // Lasting reports whether a diagnosis has lasted for longer than it may. One that
-// may go away by itself is reported as progress when it is seen first.
-func (p *Patience) Lasting(what string, d *Diagnosis) bool {
+// may go away by itself is reported as progress when it is seen first. Its text then and
+// at the end names taints of nodes.
+func (p *Patience) Lasting(ctx context.Context, what string, d *Diagnosis) bool {
 	key := what + " " + d.Key
 	first, seen := p.since[key]
+	over := seen && time.Since(first) >= d.Patience
+	if !seen || over {
+		d.NameTaints(ctx, p.c)
+	}
 	if !seen {
 		first = time.Now()
 		p.since[key] = first
@@ -123,7 +129,7 @@ func (p *Patience) Lasting(what string, d *Diagnosis) bool {
 			p.c.Config.Progress(fmt.Sprintf("%s not ready: %s", what, d.Text))
 		}
 	}
-	return time.Since(first) >= d.Patience
+	return over || d.Patience <= 0
 }
 
 // Complete reports whether all replicas of a Deployment are there, of the newest

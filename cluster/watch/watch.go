@@ -15,12 +15,17 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/microsim-dev/kubectl-microsim/cluster/kubeapi"
 )
 
 // A Watcher follows objects of several kinds with an informer each, over broken
 // connections and restarts of the API server. Its Until is the one loop by which
 // this program waits for a cluster.
 type Watcher struct {
+	// Tell, unless it is nil, gets a line if the user may not watch what is followed. It
+	// is set before anything is followed.
+	Tell func(string)
 	//nolint:containedctx // the informers end with the watcher, and start after it
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -29,6 +34,10 @@ type Watcher struct {
 	changed chan struct{}
 	synced  []cache.InformerSynced
 	running sync.WaitGroup
+
+	mu sync.Mutex
+	// denied is why the user may not list what is followed; nil if nothing says so.
+	denied error
 }
 
 // Begin returns a Watcher without objects. The caller closes it.
@@ -47,7 +56,7 @@ func (w *Watcher) Close() {
 // lists them as they are now. They must not be changed. All kinds are followed
 // before Until is called.
 func Follow[T runtime.Object](w *Watcher, lw cache.ListerWatcher, kind T) (list func() []T) {
-	store, synced := w.inform(lw, kind)
+	store, synced := w.inform(&listener{ListerWatcher: lw, with: cache.ToListerWatcherWithContext(lw), w: w}, kind)
 	w.synced = append(w.synced, synced)
 	return func() []T {
 		objects := store.List()
@@ -123,7 +132,7 @@ type Condition struct {
 var errTimeout = errors.New("it took too long") //nolint:gochecknoglobals // a sentinel
 
 // Until returns when a condition holds, which is checked once all objects are
-// known, and again after each change.
+// known, and again after each change. If the user may not list them, that is its error.
 func (w *Watcher) Until(ctx context.Context, c Condition) error {
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -135,6 +144,8 @@ func (w *Watcher) Until(ctx context.Context, c Condition) error {
 			if done, err := c.Holds(ctx); done || err != nil && ctx.Err() == nil {
 				return err
 			}
+		} else if err := w.whyDenied(); err != nil {
+			return c.ended(kubeapi.Explain(err))
 		}
 		if ctx.Err() != nil {
 			return c.ended(context.Cause(ctx))
@@ -162,6 +173,9 @@ func (w *Watcher) sleep(ctx context.Context, d time.Duration) {
 func (c *Condition) ended(cause error) error {
 	if errors.Is(cause, errTimeout) && c.Late != nil {
 		return c.Late()
+	}
+	if c.Waiting == "" {
+		return cause
 	}
 	return fmt.Errorf("%s: %w", c.Waiting, cause)
 }

@@ -121,7 +121,7 @@ func (x *Workloads) Inject(ctx context.Context, id string, f fault.Fault, deadli
 	if err == nil {
 		err = x.record(ctx, func(all []recordedFault) ([]recordedFault, error) {
 			if slices.ContainsFunc(all, func(old recordedFault) bool { return old.ID == id }) {
-				return nil, fmt.Errorf("there is a fault with the id %q already; 'kubectl microsim fault clear %s' ends it, and --name names another", id, id)
+				return nil, fmt.Errorf("there is a fault with the id %q already; %s ends it, and --name names another", id, x.c.Command("fault", "clear", id))
 			}
 			return append(all, recordedFault{faults.Injection{ID: id, Fault: f.WithDefaults(), Since: time.Now(), Deadline: deadline}, x.selection}), nil
 		})

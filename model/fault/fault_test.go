@@ -76,6 +76,24 @@ func (a Args) with(arg Arg, b Args) Args {
 	return a
 }
 
+// TestWithoutGateNamesATypeThatNeedsNone for each fault on an edge.
+func TestWithoutGateNamesATypeThatNeedsNone(t *testing.T) {
+	for _, e := range Vocabulary() {
+		text := WithoutGate(e.Type)
+		if e.Layer != OnEdge {
+			if text != "" {
+				t.Errorf("%s, which needs no gate, has %q", e.Type, text)
+			}
+			continue
+		}
+		name, differs, _ := strings.Cut(text, " ")
+		other, known := Lookup(Type(strings.TrimSuffix(name, ",")))
+		if !known || other.Layer == OnEdge || differs == "" {
+			t.Errorf("%s has %q, want a type that needs no gate, and how it differs", e.Type, text)
+		}
+	}
+}
+
 func TestValidateNamesMistakes(t *testing.T) {
 	latency := Fault{Type: Latency, Target: Target{Service: "cart"}, Probability: 1, Args: Args{Delay: dist.Fixed(time.Second)}}
 	for want, spoil := range map[string]func(*Fault){

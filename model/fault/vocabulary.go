@@ -190,6 +190,37 @@ func Lookup(t Type) (Entry, bool) {
 	return vocabulary[i], true
 }
 
+// WithoutGate says what comes nearest to a fault on an edge on targets without gates between
+// services, and how it differs; empty for other types.
+func WithoutGate(t Type) string {
+	switch t {
+	case Refuse:
+		return "unreachable, which lets calls fail at once, and closes no connection"
+	case StopReading:
+		return "pause, which keeps the whole process from reading"
+	case StopAnswering:
+		return "hang, which takes requests and never answers them"
+	case Close, CloseOnData:
+		return "abort, which closes a connection in place of an answer"
+	case Reset:
+		return "abort, which closes a connection and does not reset it"
+	case CorruptData:
+		return "corrupt, which damages bodies, and not headers"
+	case Substitute:
+		return "corrupt, which damages bodies whatever is in them"
+	case Bandwidth:
+		return "net-rate, whose limit all connections share"
+	case TimeLimit, ByteLimit:
+		return "abort with a probability, which closes connections of any age and length"
+	case Slice:
+		return "net-rate, which makes answers arrive slowly"
+	case Concatenate:
+		return "net-delay, which makes all data arrive later"
+	default:
+		return ""
+	}
+}
+
 // given lists the parameters that have a value.
 func (a Args) given() []Arg {
 	var args []Arg

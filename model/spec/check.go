@@ -84,9 +84,9 @@ func validate(p *document.Draft) {
 		if p.SystemName != nil && (one.Path == "system" || strings.HasPrefix(one.Path, "system.")) {
 			continue // reported where the system is described
 		}
-		path := p.Written(one.Path)
-		place, whole := p.Root.Follow(path)
-		if decode.Follows(p.Root, path, place, whole, known) {
+		one.Path = p.Written(one.Path)
+		place, whole := p.Root.Follow(one.Path)
+		if decode.Follows(p.Root, one.Path, place, whole, known) {
 			continue
 		}
 		p.File.MistakeAt(place, one)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -60,9 +61,19 @@ type Scraper struct {
 
 var _ runner.Collector = (*Scraper)(nil)
 
+// A replicaKey names what counts as one: a pod, since another pod may become the replica of
+// a number, or else a replica.
 type replicaKey struct {
 	service string
 	index   int
+	pod     string
+}
+
+func keyOf(r *runner.Replica) replicaKey {
+	if r.Pod != "" {
+		return replicaKey{service: r.Service, pod: r.Pod}
+	}
+	return replicaKey{service: r.Service, index: r.Index}
 }
 
 // watched is the state of one replica.
@@ -265,23 +276,36 @@ func (s *Scraper) list(replicas []runner.Replica) {
 		if r.Silent {
 			continue // its program gives no figures, and a count of zero would be wrong
 		}
-		key := replicaKey{r.Service, r.Index}
+		key := keyOf(&r)
 		w := s.watched[key]
 		if w == nil {
 			w = &watched{replica: r, now: newFigures(), prev: newFigures()}
 			w.counts = !s.begun.IsZero() && r.Since.After(s.begun)
 			w.since = r.Since
 			s.watched[key] = w
-			if s.services[r.Service] == nil {
+			if !slices.Contains(s.order, r.Service) {
 				s.order = append(s.order, r.Service)
 			}
 			s.services[r.Service] = append(s.services[r.Service], w)
 		}
-		if r.PID != w.replica.PID || r.Restarts != w.replica.Restarts {
+		// Restarts are those of the replica, which a pod of another number becomes.
+		if r.PID != w.replica.PID || r.Index == w.replica.Index && r.Restarts != w.replica.Restarts {
 			w.prev.reset()
 			w.counts = true
 		}
 		w.replica, w.listed = r, true
+	}
+	s.forgetPods()
+}
+
+// forgetPods forgets pods that are gone: none of that name comes again.
+func (s *Scraper) forgetPods() {
+	for key, w := range s.watched {
+		if key.pod == "" || w.listed {
+			continue
+		}
+		delete(s.watched, key)
+		s.services[key.service] = slices.DeleteFunc(s.services[key.service], func(o *watched) bool { return o == w })
 	}
 }
 

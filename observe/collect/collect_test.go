@@ -293,6 +293,28 @@ func TestRestartedReplicaCountsFromZero(t *testing.T) {
 	}
 }
 
+// TestPodsAreToldApart: if a pod is evicted, drained or deleted by others, the pods behind it
+// become the replicas before theirs. What they had counted is not counted again, and not set
+// off against the counts of another.
+func TestPodsAreToldApart(t *testing.T) {
+	for name, counted := range map[string][2]int64{"fewer": {1000, 900}, "more": {1000, 1100}} {
+		a, b, c := newService(t, "cart"), newService(t, "cart"), newService(t, "cart")
+		a.requests.Store(counted[0])
+		b.requests.Store(counted[1])
+		w := &world{replicas: []runner.Replica{{Service: "cart", Index: 1, URL: a.URL, Pod: "a", Restarts: 2}, {Service: "cart", Index: 2, URL: b.URL, Pod: "b"}}}
+		got := watch(t, w, func() {
+			b.requests.Add(20)
+			c.requests.Add(3)
+			w.mu.Lock()
+			w.replicas = []runner.Replica{{Service: "cart", Index: 1, URL: b.URL, Pod: "b", Restarts: 2}, {Service: "cart", Index: 2, URL: c.URL, Pod: "c", Since: time.Now()}}
+			w.mu.Unlock()
+		})["cart"]
+		if want := int64(3 * (20 + 3)); got.Requests != want || got.Up != 2 || got.Replicas != 2 {
+			t.Errorf("%s: %d requests, up %d of %d; want %d", name, got.Requests, got.Up, got.Replicas, want)
+		}
+	}
+}
+
 // TestLateReplicas: one that appears counts from zero; one that ran unreachable
 // from before does not put its past into one second.
 func TestLateReplicas(t *testing.T) {

@@ -166,7 +166,7 @@ func (s *summary) figures() {
 	name := "clients"
 	for _, p := range parts {
 		c := &p.Clients
-		s.row(&g, name, bold, p, &figures{c.Requests, c.Errors, c.Degraded, rate(c.OfferedRate), c.Rate, clientLatencies(c.Latency)}, cell{})
+		s.row(&g, name, bold, p, &figures{c.Requests, c.Errors, c.Degraded, rate(c.OfferedRate), c.Rate, "", clientLatencies(c.Latency)}, cell{})
 		name = ""
 	}
 	names, hidden := s.shown(parts)
@@ -181,7 +181,7 @@ func (s *summary) figures() {
 			if x.Up == 0 && x.Seconds > 0 {
 				g.add(append(s.begin(name, plain), cell{when(p), dim}, cell{"no answer", bad})...)
 			} else {
-				s.row(&g, name, plain, p, &figures{x.Requests, x.Errors, x.Degraded, "", x.Rate, serviceLatencies(x.Latency)}, up(x))
+				s.row(&g, name, plain, p, &figures{x.Requests, x.Errors, x.Degraded, "", x.Rate, seen(x), serviceLatencies(x.Latency)}, up(x))
 			}
 			name = ""
 		}
@@ -213,11 +213,26 @@ type figures struct {
 	requests, errors, degraded int64
 	offered                    string
 	rate                       float64
+	// seen is of how much of the time they are, if of less than all.
+	seen string
 	latencies
 }
 
+// seen says of how much of the time the figures of a service are, if it could not be asked
+// for long; a service that is down is known to do nothing.
+func seen(x *result.ServiceStats) string {
+	if x.Rate <= 0 {
+		return ""
+	}
+	counted := float64(x.Requests) / x.Rate
+	if counted > 0.9*x.Seconds || x.Seconds-counted < 2 {
+		return ""
+	}
+	return fmt.Sprintf(", %s seen", seconds(counted))
+}
+
 func (s *summary) row(g *grid, name string, t tone, p *result.Segment, f *figures, up cell) {
-	row := append(s.begin(name, t), cell{when(p), dim}, cell{count(f.requests), plain})
+	row := append(s.begin(name, t), cell{when(p) + f.seen, dim}, cell{count(f.requests), plain})
 	if s.offered {
 		row = append(row, cell{f.offered, plain})
 	}

@@ -131,15 +131,15 @@ func (o *applyOptions) run(cmd *cobra.Command) error {
 	if o.dryRun {
 		return printSteps(o.streams, system, plan)
 	}
-	if err := refuseTaken(ctx, injector, plan); err != nil {
+	if err := refuseTaken(ctx, injector, plan, func(id string) string { return o.Command("clear", id) }); err != nil {
 		return cli.Cause(ctx, err)
 	}
 	return o.play(ctx, injector, plan)
 }
 
 // refuseTaken refuses faults with the names of active ones, because clearing the
-// new ones would clear those.
-func refuseTaken(ctx context.Context, in injector, plan *timeline.Plan) error {
+// new ones would clear those; clear is the command that does.
+func refuseTaken(ctx context.Context, in injector, plan *timeline.Plan, clear func(id string) string) error {
 	active, err := in.Active(ctx)
 	if err != nil {
 		return err
@@ -149,7 +149,7 @@ func refuseTaken(ctx context.Context, in injector, plan *timeline.Plan) error {
 		w := &plan.Windows[i]
 		taken := func(a runner.Injection) bool { return a.ID == w.ID && !timeline.ActsOnce(&a.Fault) }
 		if w.Acts() && slices.ContainsFunc(active, taken) {
-			failed = append(failed, fmt.Errorf("a fault %q acts already; 'kubectl microsim fault clear %s' ends it, or give the one of the file another name", w.ID, w.ID))
+			failed = append(failed, fmt.Errorf("a fault %q acts already; '%s' ends it, or give the one of the file another name", w.ID, clear(w.ID)))
 		}
 	}
 	return errors.Join(failed...)

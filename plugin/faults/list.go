@@ -226,7 +226,7 @@ func (o *faultOptions) clear(ctx context.Context, names []string, all bool) erro
 func (o *faultOptions) clearOne(ctx context.Context, name string, at []faultPlace, all bool) error {
 	switch {
 	case len(at) == 0:
-		return fmt.Errorf("clearing fault %q: no such fault acts; 'kubectl microsim fault list' shows those that do", name)
+		return fmt.Errorf("clearing fault %q: no such fault acts; '%s' shows those that do", name, o.Command("list"))
 	case len(at) > 1 && !all:
 		return fmt.Errorf("clearing fault %q: there is one in %s, and one in %s; name the place with --system or -n", name, at[0].name, at[1].name)
 	}

@@ -8,10 +8,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -206,10 +209,10 @@ func (k *Flags) useContext(ctx context.Context, streams cli.Streams, pods bool, 
 	// Inside a pod, use the pod's own cluster.
 	inside := os.Getenv("KUBERNETES_SERVICE_HOST") != ""
 	if chosen := *k.Config.Context; chosen != "" && raw.Contexts[chosen] == nil {
-		return fmt.Errorf("finding the cluster: there is no context %q in the kubeconfig; 'kubectl config get-contexts' lists those that are there", chosen)
+		return fmt.Errorf("finding the cluster: there is no context %q in the kubeconfig; 'kubectl config get-contexts' lists those that are there%s", chosen, absentFiles())
 	}
 	if raw.Contexts[name] == nil && *k.Config.APIServer == "" && *k.Config.ClusterName == "" && !inside {
-		return errors.New("finding the cluster: there is no kubeconfig, or no context in it is chosen; set KUBECONFIG or --context, write --on kind for a sandbox, or --on local for this machine")
+		return fmt.Errorf("finding the cluster: there is no kubeconfig, or no context in it is chosen%s; set KUBECONFIG or --context, write --on kind for a sandbox, or --on local for this machine", absentFiles())
 	}
 	if config.REST, err = cli.Interruptible(ctx, k.Config.ToRESTConfig); err != nil {
 		return fmt.Errorf("finding the cluster: %w", err)
@@ -238,6 +241,20 @@ func (k *Flags) useContext(ctx context.Context, streams cli.Streams, pods bool, 
 		return loadLocal(ctx, streams, rest, local, img.Tag.String(), img)
 	})
 	return err
+}
+
+// absentFiles names the files of KUBECONFIG that are not there, which nobody else tells.
+func absentFiles() string {
+	var absent []string
+	for _, file := range filepath.SplitList(os.Getenv(clientcmd.RecommendedConfigPathEnvVar)) {
+		if _, err := os.Stat(file); file != "" && errors.Is(err, fs.ErrNotExist) {
+			absent = append(absent, strconv.Quote(file))
+		}
+	}
+	if len(absent) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (of KUBECONFIG, not there: %s)", strings.Join(absent, ", "))
 }
 
 // loadAgent builds the agent's image for the architecture of a cluster's API server,

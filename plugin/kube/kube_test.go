@@ -59,6 +59,33 @@ func flagsOf(t *testing.T, config string, args ...string) *Flags {
 
 var silent = cli.Streams{In: strings.NewReader(""), Out: io.Discard, Err: io.Discard}
 
+// Several files of KUBECONFIG are one; a file that is not there is named if what is wanted
+// is not in the others.
+func TestSeveralKubeconfigs(t *testing.T) {
+	dir := t.TempDir()
+	second := filepath.Join(dir, "second")
+	if err := os.WriteFile(second, []byte(strings.NewReplacer("team", "lab", "one", "far", "current-context: lab\n", "").Replace(kubeconfig)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	use := func(args ...string) (string, error) {
+		k := flagsOf(t, kubeconfig, args...)
+		t.Setenv("KUBECONFIG", strings.Join([]string{os.Getenv("KUBECONFIG"), filepath.Join(dir, "typo"), second}, string(os.PathListSeparator)))
+		config := kubeapi.Config{}
+		if err := k.useContext(t.Context(), silent, false, &config); err != nil {
+			return "", err
+		}
+		return config.REST.Host + " " + config.Namespace, nil
+	}
+	for context, want := range map[string]string{"team": "https://one.example:6443 team-a", "lab": "https://far.example:6443 lab-a"} {
+		if got, err := use("--context", context); err != nil || got != want {
+			t.Errorf("context %s is %q, %v; want %q", context, got, err, want)
+		}
+	}
+	if _, err := use("--context", "tema"); err == nil || !strings.Contains(err.Error(), "not there: ") || !strings.Contains(err.Error(), "typo") || strings.Contains(err.Error(), "second") {
+		t.Errorf("a context that is in none: %v", err)
+	}
+}
+
 // The context and the namespace that win are kubectl's, but for the namespace default,
 // which every context has.
 func TestContextAndNamespace(t *testing.T) {

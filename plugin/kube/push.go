@@ -10,6 +10,7 @@ import (
 
 	"github.com/microsim-dev/kubectl-microsim/cluster/image"
 	"github.com/microsim-dev/kubectl-microsim/internal/version"
+	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 )
 
 // pushes has the references by digest of the images that this command has pushed, by
@@ -31,7 +32,8 @@ func (k *Flags) push(ctx context.Context, to string, put func() (string, error))
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	reference, err := put()
+	// A program that docker's configuration names for credentials has no bound.
+	reference, err := cli.Interruptible(ctx, put)
 	if err != nil {
 		return "", err
 	}

@@ -1,6 +1,7 @@
 package kube
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -28,6 +29,22 @@ func TestImagesArePushedOnce(t *testing.T) {
 	}
 	if _, err := k.push(t.Context(), "r:1-store", put); err != nil || pushed != 3 {
 		t.Errorf("another reference: %v, pushed %d times", err, pushed)
+	}
+}
+
+// TestAPushEndsWithAnInterrupt although a program for credentials does not answer.
+func TestAPushEndsWithAnInterrupt(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	hanging := make(chan struct{})
+	defer close(hanging)
+	interrupted := errors.New("interrupted")
+	_, err := flagsOf(t, kubeconfig).push(ctx, "r:1", func() (string, error) {
+		cancel(interrupted)
+		<-hanging
+		return "", nil
+	})
+	if !errors.Is(err, interrupted) {
+		t.Errorf("got %v", err)
 	}
 }
 

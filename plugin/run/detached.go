@@ -225,7 +225,7 @@ func (d *detachedRun) bring(ctx context.Context, o *runOptions, c *cluster.Clust
 	}
 	to := kube.BesideAgent(k.Push, "runner")
 	fmt.Fprintf(o.streams.Err, "Pushing the image of kubectl-microsim to %s\n", to)
-	ref, err := image.Push(ctx, []*image.Image{img}, to)
+	ref, err := cli.Interruptible(ctx, func() (string, error) { return image.Push(ctx, []*image.Image{img}, to) })
 	return runnerImage{ref, arch}, err
 }
 

@@ -156,9 +156,9 @@ func (o *reportOptions) await(ctx context.Context, c *cluster.Cluster, x *detach
 func withoutResults(ctx context.Context, c *cluster.Cluster, x *detached.Experiment) error {
 	switch {
 	case x.Results != nil:
-		return fmt.Errorf("experiment %q came to an end before it had anything to show: %s", x.Name, x.Results.Error)
+		return fmt.Errorf("experiment %q has ended, and has nothing to show: %s", x.Name, x.Results.Error)
 	case x.Phase.Over():
-		return fmt.Errorf("experiment %q has ended, and left no results that could be read: %s; 'kubectl microsim down %s -n %s' removes what is left of it", x.Name, x.Why, x.Name, x.Namespace)
+		return fmt.Errorf("experiment %q has ended, and left no results that could be read: %s; %s removes what is left of it", x.Name, x.Why, c.Client.Command("down", x.Name, "-n", x.Namespace))
 	case x.Phase == detached.Starting:
 		text := fmt.Sprintf("experiment %q has not begun", x.Name)
 		if x.Why != "" {

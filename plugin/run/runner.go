@@ -77,6 +77,9 @@ func runInside(ctx context.Context, root *cobra.Command, streams cli.Streams, k 
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepTimeout)
 	defer cancel()
 	packed, err := packResults(out, page, &results)
+	if err != nil {
+		results.Lost(cli.ExitCode(err), err)
+	}
 	return errors.Join(failed, err, detached.KeepResults(ctx, c.Client, x, results, packed))
 }
 

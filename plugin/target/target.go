@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -76,14 +77,25 @@ func (t *Target) Virtual() bool { return t.On == "virtual" }
 // Cluster connects to the cluster that the flags mean, to look at running systems
 // or to change them.
 func (t *Target) Cluster(ctx context.Context, streams cli.Streams, more ...func(*kubeapi.Config)) (*cluster.Cluster, error) {
-	return t.Kube.Cluster(ctx, t.On, streams, false, append(more, t.everywhere)...)
+	return t.Kube.Cluster(ctx, t.On, streams, false, append(more, t.everywhere, t.commands)...)
 }
 
 // ClusterForPods connects to the cluster that the flags mean, to create pods there.
 // It makes the agent's image available, and creates the sandbox of --on kind if
 // there is none.
 func (t *Target) ClusterForPods(ctx context.Context, streams cli.Streams, more ...func(*kubeapi.Config)) (*cluster.Cluster, error) {
-	return t.Kube.Cluster(ctx, t.On, streams, true, more...)
+	return t.Kube.Cluster(ctx, t.On, streams, true, append(more, t.commands)...)
+}
+
+// commands has the errors of a cluster name command lines for the same cluster.
+func (t *Target) commands(c *kubeapi.Config) {
+	c.Command = func(words ...string) string {
+		if !slices.Contains(words, "-n") {
+			return t.Command(words...)
+		}
+		words = append([]string{"kubectl", "microsim"}, append(words, "--on", t.On)...)
+		return cli.CommandLine(append(words, t.Kube.Changed("kubeconfig", "context", "cluster", "user", "as", "sandbox")...)...)
+	}
 }
 
 func (t *Target) everywhere(c *kubeapi.Config) {

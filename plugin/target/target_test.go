@@ -105,6 +105,28 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+// Errors of a cluster name command lines for the same cluster: without their flags, those
+// would be about that of the current context.
+func TestErrorsNameTheCluster(t *testing.T) {
+	for want, args := range map[string][]string{
+		"'kubectl microsim down shop -n lab --on kind --sandbox two'":        {"--on", "kind", "--sandbox", "two", "-n", "lab"},
+		"'kubectl microsim down shop -n lab --on cluster --context staging'": {"--context", "staging", "--token", "secret"},
+	} {
+		at := New()
+		if err := at.Validate(command(t, &at, args...)); err != nil {
+			t.Fatal(err)
+		}
+		c := kubeapi.Client{}
+		at.commands(&c.Config)
+		if got := c.Command("down", "shop", "-n", "lab"); got != want {
+			t.Errorf("%q: the command is %s, want %s", args, got, want)
+		}
+	}
+	if got := (&kubeapi.Client{}).Command("status"); got != "'kubectl microsim status'" {
+		t.Errorf("without a target: %s", got)
+	}
+}
+
 func TestLoadPods(t *testing.T) {
 	for pods, possible := range map[int]bool{-1: false, 0: false, 1: true, 100: true, 101: false} {
 		if err := ValidateLoadPods(pods); (err == nil) != possible {

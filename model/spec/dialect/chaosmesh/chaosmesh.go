@@ -5,6 +5,7 @@ package chaosmesh
 
 import (
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -142,6 +143,21 @@ func (c *chaosReader) refuse(path, hint string) {
 	if at, there := c.Root.Follow(path); there {
 		key := path[strings.LastIndexByte(path, '.')+1:]
 		c.File.Mistake(at, path, hint, "%s is not covered", key)
+	}
+}
+
+// needs reports a parameter that is missing, or 0, without which a fault has no effect.
+func (c *chaosReader) needs(path string, zero bool) {
+	told := slices.ContainsFunc(c.File.InDocument(), func(m decode.Mistake) bool { return m.Path == path })
+	if !zero || told {
+		return
+	}
+	key := path[strings.LastIndexByte(path, '.')+1:]
+	switch at, there := c.Root.Follow(path); {
+	case there:
+		c.File.Mistake(at, path, "write more than 0", "a %s of 0 has no effect", key)
+	default:
+		c.File.Mistake(at, path, "write it, with more than 0", "%s is missing", key)
 	}
 }
 

@@ -122,9 +122,11 @@ func (c *chaosReader) delay(in *networkChaos, path string) {
 	}
 	f := fault.Fault{Type: fault.NetDelay, Args: fault.Args{Delay: dist.Fixed(d.Latency.Std()), Jitter: d.Jitter, Correlation: unit.Share(d.Correlation.Share())}}
 	moved := map[string]string{"delay": "latency", "jitter": "jitter", "correlation": "correlation"}
+	c.needs(path+".latency", d.Latency == 0)
 	if r := d.Reorder; r != nil {
 		f.Type, f.Args.Percent, f.Args.Correlation = fault.NetReorder, r.Reorder, unit.Share(r.Correlation.Share())
 		moved["percent"], moved["correlation"] = "reorder.reorder", "reorder.correlation"
+		c.needs(path+".reorder.reorder", r.Reorder == 0)
 		if r.Gap > 1 {
 			c.File.Mistake(c.Root.At(path+".reorder.gap"), path+".reorder.gap", "remove it: each packet is drawn", "a gap of %d is not covered", r.Gap)
 		}
@@ -158,18 +160,21 @@ func (c *chaosReader) corrupt(in *networkChaos, path string) {
 
 func (c *chaosReader) rate(in *networkChaos, path string) {
 	if r := in.Rate; r != nil {
+		c.needs(path+".rate", r.Rate == 0)
 		c.add(path, fault.Fault{Type: fault.NetRate, Args: fault.Args{Rate: unit.Rate(r.Rate)}}, map[string]string{"rate": "rate"})
 	}
 }
 
 func (c *chaosReader) bandwidth(in *networkChaos, path string) {
 	if b := in.Bandwidth; b != nil {
+		c.needs(path+".rate", b.Rate == 0)
 		c.add(path, fault.Fault{Type: fault.NetRate, Args: fault.Args{Rate: unit.Rate(b.Rate)}}, map[string]string{"rate": "rate"})
 	}
 }
 
 // share adds a fault that hits a share of the packets.
 func (c *chaosReader) share(path string, t fault.Type, key string, share, correlation unit.Percent) {
+	c.needs(path+"."+key, share == 0)
 	f := fault.Fault{Type: t, Args: fault.Args{Percent: share, Correlation: unit.Share(correlation.Share())}}
 	c.add(path, f, map[string]string{"percent": key, "correlation": "correlation"})
 }

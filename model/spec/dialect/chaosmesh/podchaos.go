@@ -77,6 +77,7 @@ func (c *chaosReader) stress(in *stressChaos) chaosFields {
 		c.add("spec.stressors.cpu", fault.Fault{Type: fault.CPUStress, Args: fault.Args{Load: load, Cores: unit.Cores(s.Workers)}}, map[string]string{"load": "load", "cores": "workers"})
 	}
 	if s := in.Stressors.Memory; s != nil {
+		c.needs("spec.stressors.memory.size", s.Size == 0)
 		c.add("spec.stressors.memory", fault.Fault{Type: fault.MemoryStress, Args: fault.Args{Size: unit.Size(s.Size)}}, map[string]string{"size": "size"})
 	}
 	if len(c.Faults.Parts) == 0 && len(c.File.InDocument()) == 0 {

@@ -60,16 +60,12 @@ type performance struct {
 	remedy func(id string) string
 
 	began time.Time
-	// refused are the faults that were never added, by id. What may be left of one is
-	// cleared all the same.
-	refused map[string]bool
 }
 
 // play plays the timeline, and clears the faults that still act at its end. It
 // reports the faults that never began, including those whose time had passed.
 func (p *performance) play(ctx context.Context) error {
 	player := runner.NewFaultPlayer(p.plan)
-	p.refused = map[string]bool{}
 	player.Observe = p.observe
 	if err := player.Prepare(ctx, p.injector); err != nil {
 		return fmt.Errorf("preparing the faults: %w", err)
@@ -102,11 +98,6 @@ func (p *performance) observe(c runner.FaultChange) {
 		return // it was never added, as has been told; what had begun of it is gone
 	case c.Err != nil:
 		event = "failed"
-		if !c.Clear {
-			p.refused[c.Window.ID] = true
-		}
-	case c.Clear && p.refused[c.Window.ID]:
-		return // it has never acted
 	case c.Clear:
 		event = "cleared"
 	}

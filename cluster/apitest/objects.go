@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
@@ -273,9 +274,25 @@ func (k key) gr() schema.GroupResource {
 	return schema.GroupResource{Group: k.group, Resource: k.resource}
 }
 
+// read returns the object of a request's body, which is JSON or, as clients of Go send it,
+// protobuf. It is empty if there is none.
 func read(r *http.Request) map[string]any {
 	o := map[string]any{}
-	_ = json.NewDecoder(r.Body).Decode(&o)
+	if r.Header.Get("Content-Type") != runtime.ContentTypeProtobuf {
+		_ = json.NewDecoder(r.Body).Decode(&o)
+		return o
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return o
+	}
+	typed, _, err := scheme.Codecs.UniversalDeserializer().Decode(body, nil, nil)
+	if err != nil {
+		return o
+	}
+	if fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(typed); err == nil {
+		o = fields
+	}
 	return o
 }
 

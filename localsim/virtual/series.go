@@ -115,7 +115,7 @@ func (s *series) play(ctx context.Context) ([]*result.Result, error) {
 	for i := range runs {
 		runs[i].done = make(chan struct{})
 	}
-	workers := min(runtime.GOMAXPROCS(0), len(runs))
+	workers := min(runtime.NumCPU(), runtime.GOMAXPROCS(0), len(runs))
 	// A run may begin only when an earlier one has been reported, so that the
 	// events that wait to be reported stay bounded.
 	tickets := make(chan int, len(runs))

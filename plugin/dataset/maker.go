@@ -52,7 +52,7 @@ func (m *maker) make(ctx context.Context) error {
 	defer m.line.close()
 	workers := 1
 	if m.player.Virtual() {
-		workers = min(runtime.GOMAXPROCS(0), len(left))
+		workers = min(runtime.NumCPU(), runtime.GOMAXPROCS(0), len(left))
 	}
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)

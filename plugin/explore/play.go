@@ -53,7 +53,7 @@ func (p *player) playAll(list []experiment.Experiment) ([]search.Run, error) {
 	runs, errs := make([]search.Run, len(list)), make([]error, len(list))
 	var next atomic.Int64
 	var wait sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(list)) {
+	for range min(runtime.NumCPU(), runtime.GOMAXPROCS(0), len(list)) {
 		wait.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(list); i = int(next.Add(1)) - 1 {
 				if runs[i], errs[i] = p.playOne(ctx, list[i]); errs[i] != nil {

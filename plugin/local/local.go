@@ -24,6 +24,7 @@ import (
 	"github.com/microsim-dev/kubectl-microsim/netfault/edge"
 	"github.com/microsim-dev/kubectl-microsim/plugin/cli"
 	"github.com/microsim-dev/kubectl-microsim/workload/service"
+	"github.com/microsim-dev/kubectl-microsim/workload/service/work"
 	"github.com/microsim-dev/kubectl-microsim/workload/store"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/console"
 	"github.com/microsim-dev/kubectl-microsim/workload/store/driver"
@@ -53,11 +54,13 @@ type Flags struct {
 	Entrances []string
 	// explicit reports whether --isolation is given.
 	explicit func() bool
+	// processors do the work of all services in this process.
+	processors *work.Processors
 }
 
 // AddFlags adds the flags that say how replicas are isolated and where they listen.
 func (l *Flags) AddFlags(cmd *cobra.Command) {
-	l.TraceSample = span.DefaultShare
+	l.TraceSample, l.processors = span.DefaultShare, work.NewProcessors()
 	cmd.Flags().StringVar(&l.Isolation, "isolation", string(localsim.InProcess),
 		"what keeps services apart: inprocess, process (needed for kill, pause, restart and stress, and taken for systems with other runtimes), or netns (network namespaces: root, Linux)")
 	cmd.Flags().IntVar(&l.PortBase, "port-base", 0, "first port to listen on; 0 lets the machine choose")
@@ -103,6 +106,10 @@ func (l *Flags) Deployer(stderr io.Writer) (*localsim.Deployer, error) {
 // DeployerIn is Deployer with the registry in dir. An empty dir means no registry,
 // for systems that no other program needs to find.
 func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, error) {
+	processors := l.processors
+	if processors == nil {
+		processors = work.NewProcessors()
+	}
 	level := slog.LevelWarn
 	switch {
 	case l.Verbose:
@@ -125,7 +132,7 @@ func (l *Flags) DeployerIn(dir string, stderr io.Writer) (*localsim.Deployer, er
 	}
 	return localsim.New(localsim.Config{
 		Isolation: localsim.Isolation(l.Isolation), IsolationOfRuntimes: ofRuntimes,
-		NewServer:  func(s localsim.Spec) (supervise.Server, error) { return l.newServer(s, logger) },
+		NewServer:  func(s localsim.Spec) (supervise.Server, error) { return l.newServer(s, processors, logger) },
 		NewStore:   func(s localsim.Spec) (supervise.Server, error) { return newStore(s, dir, logger) },
 		CanStore:   store.CanServe,
 		Command:    commands{l, dir}.of,
@@ -196,10 +203,10 @@ func EntrancesOf(faults []fault.Fault) []string {
 // newServer makes a replica's server in this process. It uses the service's own
 // HTTP client, because a transport of the standard library would send some requests
 // twice.
-func (l *Flags) newServer(s localsim.Spec, logger *slog.Logger) (supervise.Server, error) {
+func (l *Flags) newServer(s localsim.Spec, processors *work.Processors, logger *slog.Logger) (supervise.Server, error) {
 	return service.New(service.Config{
 		System: s.System, Service: s.Service, Replica: s.Replica, Seed: s.Seed, Peers: s.Peers, AllowHosts: s.AllowHosts,
-		Stores: s.Stores, NewDriver: driver.New, Token: s.Token, TraceSample: l.TraceSample, Logger: logger,
+		Stores: s.Stores, NewDriver: driver.New, Token: s.Token, TraceSample: l.TraceSample, Logger: logger, Processors: processors,
 	})
 }
 

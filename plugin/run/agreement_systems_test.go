@@ -54,7 +54,7 @@ func agreeings(t *testing.T, length time.Duration) []agreeing {
 	play := func(s topology.System, p load.Profile) experiment.Experiment {
 		return experiment.Experiment{System: s, Load: p}
 	}
-	processors := float64(runtime.GOMAXPROCS(0))
+	processors := float64(runtime.NumCPU())
 	list := []agreeing{
 		{"leaf", play(systemOf(leafService()), at(100)), steady, true, true},
 		{"chain of 5", play(systemOf(chainOf5()...), at(40)), steady, false, true},
@@ -165,7 +165,7 @@ func computing() topology.Service {
 // computingWithShed has so many workers that the processors are what is short.
 func computingWithShed() topology.Service {
 	s := computing()
-	s.Workers, s.Shed = 2*runtime.GOMAXPROCS(0), &topology.Shed{Queue: 8}
+	s.Workers, s.Shed = 2*runtime.NumCPU(), &topology.Shed{Queue: 8}
 	return s
 }
 

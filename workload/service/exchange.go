@@ -214,7 +214,7 @@ func (x *exchange) work(op *behave.Op) error {
 	case op.Kind == behave.OpIO:
 		return work.WriteAndSync(s.cfg.TempDir, op.Bytes, x.gone)
 	case op.Cores == 1:
-		work.BurnTime(op.For, s.slots, s.stop, x.left)
+		s.processors.Burn(op.For, s.stop, x.left)
 	default:
 		work.BurnCores(op.Cores, op.For, x.gone)
 	}

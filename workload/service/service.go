@@ -31,7 +31,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -98,6 +97,9 @@ type Config struct {
 	// program. Only then metrics include network traffic, because the kernel counts
 	// it by namespace.
 	OwnNetwork bool
+	// Processors do work of kind OpCPU; nil means the service's own. Services of one
+	// program share them.
+	Processors *work.Processors
 }
 
 // DefaultGrace is the default of Config.Grace.
@@ -128,8 +130,10 @@ type Service struct {
 	held atomic.Int64
 	// units does units of arithmetic; it is made when it is first used.
 	units func() *work.Units
-	// slots are the processors on which requests take turns.
-	slots chan struct{}
+	// processors are those on which requests take turns. left is done when the service
+	// has left them.
+	processors *work.Processors
+	left       sync.Once
 	// workFailed logs once that work cannot be done, such as on a full disk.
 	workFailed sync.Once
 	ready      atomic.Bool
@@ -163,7 +167,7 @@ func New(cfg Config) (*Service, error) {
 	cfg.Grace = cmp.Or(cfg.Grace, DefaultGrace)
 	s := &Service{
 		cfg: cfg, limits: cfg.Limits.WithDefaults(), log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)).With("system", cfg.System, "service", cfg.Service.Name, "replica", cfg.Replica),
-		stop: make(chan struct{}), idle: make(chan struct{}, 1), slots: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		stop: make(chan struct{}), idle: make(chan struct{}, 1), processors: cfg.Processors,
 	}
 	s.began = time.Now()
 	plan := behave.New(cfg.Seed, &s.cfg.Service)
@@ -190,6 +194,10 @@ func New(cfg Config) (*Service, error) {
 	if err := s.SetPeers(cfg.Peers); err != nil {
 		return nil, err
 	}
+	if s.processors == nil {
+		s.processors = work.NewProcessors()
+	}
+	s.processors.Join()
 	return s, nil
 }
 
@@ -317,6 +325,7 @@ func (s *Service) Close() {
 	}
 	// Pass the token on: another Close may wait for it, too.
 	s.signalIdle()
+	s.left.Do(s.processors.Leave)
 }
 
 // enter counts a piece of work, or reports false if the service is stopping.

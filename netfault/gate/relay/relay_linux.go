@@ -43,7 +43,7 @@ func (r *Relay) Start() error {
 	}
 	// One loop serves what one core can; a second helps bulk. Without
 	// descriptors for all of them, fewer will do.
-	for len(r.loops) < max(1, runtime.GOMAXPROCS(0)/2) {
+	for len(r.loops) < max(1, min(runtime.NumCPU(), runtime.GOMAXPROCS(0))/2) {
 		lp, err := newLoop()
 		if err != nil {
 			if len(r.loops) > 0 {

@@ -157,7 +157,7 @@ func eachTable(list []*judged, paths map[string]string) (effects []MetricEffect,
 	var next atomic.Int64
 	var wait sync.WaitGroup
 	var mu sync.Mutex
-	for range min(runtime.GOMAXPROCS(0), len(list)) {
+	for range min(runtime.NumCPU(), runtime.GOMAXPROCS(0), len(list)) {
 		wait.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(list); i = int(next.Add(1)) - 1 {
 				one, failed := list[i].rank(paths[list[i].record.Case])

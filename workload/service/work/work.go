@@ -11,8 +11,6 @@ import (
 	"runtime"
 	"sync"
 	"time"
-
-	"github.com/microsim-dev/kubectl-microsim/model/exec"
 )
 
 const (
@@ -34,38 +32,6 @@ func roots(n int, random *rand.PCG) float64 {
 }
 
 func newRandom() *rand.PCG { return rand.NewPCG(1, 2) }
-
-// BurnTime keeps one processor busy until it has spent d on this work alone or, on
-// systems that do not report this time (all but Linux), until d has passed on the
-// clock.
-//
-// The time is that of a thread, so the goroutine is bound to one. Requests share
-// slots as exec.Turn says, so the threads stay few.
-func BurnTime(d time.Duration, slots chan struct{}, stop, left <-chan struct{}) {
-	random := newRandom()
-	for d > 0 {
-		select {
-		case <-stop:
-			return
-		case <-left:
-			return
-		case slots <- struct{}{}:
-		}
-		d -= burnSlice(exec.Slice(d), random)
-		<-slots
-	}
-}
-
-func burnSlice(d time.Duration, random *rand.PCG) (spent time.Duration) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	sum := 0.0
-	for start := threadTime(); spent < d; spent = threadTime() - start {
-		sum += roots(burnChunk, random)
-	}
-	runtime.KeepAlive(sum)
-	return spent
-}
 
 // BurnCores keeps a number of processors busy for d on the clock. For a fraction of
 // a core, a processor is busy for that fraction of every 10 ms.

@@ -11,11 +11,13 @@ func TestWorkIsReal(t *testing.T) {
 	never := func() bool { return false }
 	t.Run("cpu time", func(t *testing.T) {
 		const requests, each = 8, 10 * time.Millisecond
-		slots := make(chan struct{}, 2)
+		p := NewProcessors()
+		p.Join()
+		defer p.Leave()
 		used := processTime(t)
 		var wait sync.WaitGroup
 		for range requests {
-			wait.Go(func() { BurnTime(each, slots, nil, nil) })
+			wait.Go(func() { p.Burn(each, nil, nil) })
 		}
 		wait.Wait()
 		// Other work of the process is counted, too, but is little.

@@ -365,6 +365,7 @@ func (w *world) launch(i int32, m message, who behave.Request, h *hop, until tim
 	default:
 		att.fresh = !w.clients.takeConn(att)
 		att.woke = w.waker.idle(w.now())
+		w.wakeUp()
 	}
 	att.incarnation = r.incarnation
 	if att.fresh {

@@ -68,6 +68,17 @@ func (r *running) checkBooks() error {
 	if most := r.machine.Cores * now.Seconds(); used.Seconds() > float64(most*1.000001)+1e-6 {
 		return fmt.Errorf("checking the books: the processors worked for %s of at most %.3f s: this is an error of the program", used, most)
 	}
+	turns := make([]int, len(r.threads))
+	for _, s := range r.strands.list {
+		if s.live && s.inTurn {
+			turns[r.replicas[r.servings.at(s.serving).replica].group]++
+		}
+	}
+	for g := range r.threads {
+		if busy := r.threads[g].Busy(); busy != turns[g] {
+			return fmt.Errorf("checking the books: %d threads work on %d turns: this is an error of the program", busy, turns[g])
+		}
+	}
 	for _, s := range r.services {
 		area, lived := s.area(r.world), s.lived
 		for _, sv := range r.servings.list {

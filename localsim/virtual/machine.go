@@ -16,7 +16,7 @@ func Calibrated(c *calibration.Calibration) Machine {
 	costs := &c.Costs
 	m := Machine{
 		Cores: float64(c.Machine.CPUs), Latency: measured(costs.Packet), RequestWait: measured(costs.RequestWait), CallWait: measured(costs.CallWait), IdleWait: measured(costs.IdleWait), IdleCallWait: measured(costs.IdleCallWait),
-		RequestCPU: measured(costs.Processor), ConnectionCPU: measured(costs.Connection), CPUUnit: measured(costs.CPUUnit),
+		RequestCPU: measured(costs.Processor), ConnectionCPU: measured(costs.Connection), AloneCPU: measured(costs.Alone), TurnCPU: measured(costs.Turn), CPUUnit: measured(costs.CPUUnit),
 		DiskSync: measured(costs.DiskSync), DiskIdle: measured(costs.DiskIdle), DiskRate: costs.DiskRate, StartTime: measured(costs.Start),
 	}
 	late := costs.Lateness

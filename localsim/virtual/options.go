@@ -90,6 +90,11 @@ type Machine struct {
 	// client and server, and is charged to the server. ConnectionCPU is the
 	// additional time of a new connection.
 	RequestCPU, ConnectionCPU time.Duration
+	// AloneCPU is the additional processor time of a request of the load that comes
+	// while the program sleeps. Nobody waits for it, because most of it is spent on
+	// other processors than that of the request. TurnCPU is by how much a turn of work
+	// (exec.Turn) exceeds the work.
+	AloneCPU, TurnCPU time.Duration
 	// SleepLate is by how much a sleep is longer than asked for. Lateness, if not
 	// empty, replaces it by a distribution from which each sleep draws.
 	SleepLate time.Duration
@@ -126,6 +131,7 @@ func (m Machine) WithDefaults() Machine {
 	or := func(d, standard time.Duration) time.Duration { return max(cmp.Or(d, standard), 0) }
 	return Machine{
 		Cores: cmp.Or(m.Cores, 8), Latency: or(m.Latency, 50*time.Microsecond),
+		AloneCPU: or(m.AloneCPU, 0), TurnCPU: or(m.TurnCPU, 0),
 		RequestWait: or(m.RequestWait, 0), CallWait: or(m.CallWait, 0), IdleWait: or(m.IdleWait, 0), IdleCallWait: or(m.IdleCallWait, 0),
 		RequestCPU: or(m.RequestCPU, 50*time.Microsecond), ConnectionCPU: or(m.ConnectionCPU, 60*time.Microsecond),
 		SleepLate: or(m.SleepLate, 100*time.Microsecond), Lateness: m.Lateness, SleepTick: or(m.SleepTick, 0), CPUUnit: or(m.CPUUnit, time.Millisecond),

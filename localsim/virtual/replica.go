@@ -72,9 +72,12 @@ type replica struct {
 	idle map[int32][]idleConn
 }
 
+// A frozenJob has left to do on a processor. If it takes turns, it had a place in the line,
+// and the strand has the ticket if it still waits.
 type frozenJob struct {
-	id   int32
-	left time.Duration
+	id            int32
+	left          time.Duration
+	place, ticket uint64
 }
 
 // An idleConn is a kept connection.
@@ -298,7 +301,11 @@ func (w *world) pause(i int32) {
 	}
 	for s := range w.strands.list {
 		st := w.strands.list[s]
-		if st.live && st.onCPU && w.servings.at(st.serving).replica == i {
+		switch {
+		case !st.live || w.servings.at(st.serving).replica != i:
+		case st.ticket > 0:
+			w.freezeTurns(r, int32(s))
+		case st.onCPU:
 			w.freeze(r, int32(s))
 		}
 	}
@@ -306,7 +313,7 @@ func (w *world) pause(i int32) {
 
 func (w *world) freeze(r *replica, id int32) {
 	if left, ok := w.cpu.Remove(int(r.group), w.now(), id); ok {
-		r.frozen = append(r.frozen, frozenJob{id, left})
+		r.frozen = append(r.frozen, frozenJob{id: id, left: left})
 	}
 }
 
@@ -321,11 +328,9 @@ func (w *world) resume(i int32) {
 		r.detected = unnoticed
 	}
 	w.replicasChanged = true
-	for _, j := range r.frozen {
-		w.cpu.Add(int(r.group), w.now(), j.left, j.id)
-	}
+	w.thaw(r)
 	parked := r.parked
-	r.frozen, r.parked = nil, nil
+	r.parked = nil
 	for _, e := range parked {
 		w.k.After(0, e)
 	}

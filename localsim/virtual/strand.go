@@ -25,8 +25,12 @@ type strand struct {
 	// paid is the call that begins when the job on a processor is done; nil if the job
 	// is work.
 	paid *behave.Op
-	// work is the processor time that the job needs.
-	work time.Duration
+	// work is the processor time that the job needs; left is what comes after it, if the
+	// work takes turns. inTurn says that the job is a turn. ticket is the strand's place
+	// in the line for a thread, and keeps its value during the turn; else it is 0.
+	work, left time.Duration
+	inTurn     bool
+	ticket     uint64
 	// burden is how many processors its work with other than one core keeps busy.
 	burden float64
 	// hanging is the fault that makes it hang.
@@ -149,6 +153,12 @@ func (w *world) work(i int32, op *behave.Op) bool {
 		return true
 	case op.Kind == behave.OpUnits:
 		s.work = time.Duration(op.Units * float64(w.machine.CPUUnit))
+	case op.Cores == 1 && w.services[r.service].takesTurns:
+		if s.left = op.For; s.left <= 0 {
+			return false
+		}
+		w.lineUp(i)
+		return true
 	case op.Cores == 1:
 		s.work = op.For
 	default:
@@ -355,6 +365,7 @@ func (w *world) stopAction(i int32) {
 		w.cpu.Remove(int(w.replicas[w.servings.at(s.serving).replica].group), w.now(), i)
 		s.onCPU = false
 	}
+	w.stopTurns(s)
 	w.unburden(s)
 	s.hanging, s.blocked = nil, false
 }

@@ -54,6 +54,8 @@ type queueing struct {
 	// requests that are turned away.
 	exact float64
 	loss  bool
+	// cores are the processors of the machine; 0 means as many as are needed.
+	cores float64
 }
 
 // station serves first come first served, with so much room to wait.
@@ -87,12 +89,40 @@ func queueings(rho float64) []queueing {
 		one("M/G/1", 1, roomy, unevenWork(), waiting(2.25)),
 		lossy, repairman(rho), tandem(rho), jackson(rho),
 	}
-	for name, work := range map[string]dist.Delay{"fixed": dist.Fixed(meanWork.Std()), "exponential": exponential, "uneven": unevenWork()} {
-		s := topology.NewService("s", topology.Step{Work: &topology.Work{CPU: work}})
-		s.Resources = &topology.Resources{CPULimit: 1}
-		list = append(list, queueing{name: "M/G/1-PS, " + name, services: []topology.Service{s}, phase: arriving(rho), exact: 1 / (1 - rho)})
+	return append(list, processors(rho)...)
+}
+
+// processors are queues for processors. Work that takes turns is served first come first
+// served, as long as it takes no more than one. Turns do not change the mean of work
+// without memory. Units share their processors evenly.
+func processors(rho float64) []queueing {
+	one := func(name string, limit, cores float64, exact float64, work ...topology.Work) queueing {
+		s := topology.NewService("s")
+		s.Endpoints = nil
+		if limit > 0 {
+			s.Resources = &topology.Resources{CPULimit: unit.Cores(limit)}
+		}
+		q := queueing{name: name, phase: arriving(rho * max(limit, cores)), exact: exact, cores: cores}
+		for i := range work {
+			path := fmt.Sprint("/", i)
+			s.Endpoints = append(s.Endpoints, topology.NewEndpoint(path, topology.Step{Work: &work[i]}))
+			q.requests = append(q.requests, load.Request{Name: path[1:], Service: "s", Endpoint: path, Weight: []float64{9, 1}[i]})
+		}
+		q.services = []topology.Service{s}
+		return q
 	}
-	return list
+	exponential := topology.Work{CPU: exponentialWork(meanWork)}
+	// Nine of ten take 0.6, and one 4.6 of the mean: the squared coefficient of variation
+	// is 1.44.
+	short, long := topology.Work{CPU: dist.Fixed(meanWork.Std() * 6 / 10)}, topology.Work{CPU: dist.Fixed(meanWork.Std() * 46 / 10)}
+	return []queueing{
+		one("units, M/D/1-PS", 1, 0, 1/(1-rho), topology.Work{CPUUnits: 1}),
+		one("units, M/G/1-PS", 1, 0, 1/(1-rho), topology.Work{CPUUnits: 0.5}, topology.Work{CPUUnits: 5.5}),
+		one("turns, M/M/1 of two threads", 1, 0, 1/(1-rho), exponential),
+		one("turns, M/M/4", 4, 0, 1+erlangC(4, 4*rho)/(4-4*rho), exponential),
+		one("turns, M/D/1", 0, 1, 1+rho/(2*(1-rho)), topology.Work{CPU: dist.Fixed(meanWork.Std())}),
+		one("turns, M/G/1", 0, 1, 1+rho*2.44/(2*(1-rho)), short, long),
+	}
 }
 
 // erlangC is the probability that all of c servers are busy, for a load of a.
@@ -196,6 +226,10 @@ func (q *queueing) seen(t *testing.T, seed uint64, count int) []float64 {
 		Load: load.Profile{Requests: q.requests, MaxInFlight: roomy / 2, Timeout: unit.Duration(time.Hour), Phases: []load.Phase{q.phase}},
 	}
 	seen := make([]float64, 0, count)
+	m := Machine{Cores: q.cores, Latency: -1, RequestCPU: -1, ConnectionCPU: -1, SleepLate: -1, CPUUnit: meanWork.Std()}
+	if q.cores == 0 {
+		m.Cores = 1000
+	}
 	note := func(o measure.Outcome) {
 		switch {
 		case q.loss && o.Class != outcome.OK:
@@ -208,7 +242,7 @@ func (q *queueing) seen(t *testing.T, seed uint64, count int) []float64 {
 			t.Errorf("%s: a request ended as %s", q.name, o.Class)
 		}
 	}
-	if _, err := Run(context.Background(), e, Options{Machine: Machine{Cores: 1000, Latency: -1, RequestCPU: -1, ConnectionCPU: -1, SleepLate: -1}, Outcome: note}); err != nil {
+	if _, err := Run(context.Background(), e, Options{Machine: m, Outcome: note}); err != nil {
 		t.Error(err)
 	}
 	return seen

@@ -1,6 +1,7 @@
 package virtual
 
 import (
+	"math"
 	"time"
 
 	"github.com/microsim-dev/kubectl-microsim/model/des"
@@ -48,6 +49,21 @@ const idleAfter = 4 * time.Millisecond
 
 // idle reports whether the processors have had nothing to do for a while.
 func (k *waker) idle(now time.Duration) bool { return now-k.last >= idleAfter }
+
+// asleepAfter is the idle time after which the threads of a program of Go sleep: they look
+// for work for some 10 us before, but one after the other. With it, 300 to 16000 requests
+// a second without work take as much of a processor as they do for real.
+const asleepAfter = 200 * time.Microsecond
+
+// wakers is the job on the processors that stands for what wakes up threads.
+const wakers = math.MinInt32
+
+// wakeUp uses the processor time that a request takes in addition if the program sleeps.
+func (w *world) wakeUp() {
+	if w.machine.AloneCPU > 0 && w.now()-w.waker.last >= asleepAfter {
+		w.cpu.Add(0, w.now(), w.machine.AloneCPU, wakers)
+	}
+}
 
 // sleep schedules the end of a sleep of a request.
 func (w *world) sleep(sv *serving, d time.Duration, e event) des.Timer {

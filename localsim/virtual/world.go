@@ -109,6 +109,10 @@ type world struct {
 	replicas []*replica
 	cpu      *des.Processors
 	cpuTimer []des.Timer
+	// threads are those of each group that do work in turns; tickets counts the places
+	// in their lines.
+	threads []*des.Servers[place]
+	tickets uint64
 	// groups has the replica of each group of processors; -1 stands for the group
 	// of all replicas without a limit.
 	groups []int32
@@ -157,9 +161,9 @@ type service struct {
 	replicas []int32
 	// requestCPU is the processor time of a request without its work, callCPU that of
 	// a call at its caller, and startTime the start of a process. oneProcessor says
-	// that a replica uses at most one processor.
+	// that a replica uses at most one processor, takesTurns that its work takes turns.
 	requestCPU, callCPU, startTime time.Duration
-	oneProcessor                   bool
+	oneProcessor, takesTurns       bool
 	// ready are the replicas from which callers choose.
 	ready []int32
 	// calls are the callees of the sites of the plan, targets the endpoints that
@@ -233,13 +237,14 @@ func (w *world) addService(i int32, t *topology.Service) error {
 	if !t.ObeysContract() {
 		return fmt.Errorf("playing system %q: how long the program of service %q takes is not known in virtual time; leave %s out and describe its work, or run the system for real", w.exp.System.Name, t.Name, t.Badge())
 	}
-	s := &service{index: i, name: t.Name, callees: map[int32]*callee{}, requestCPU: w.machine.RequestCPU, startTime: w.machine.StartTime}
+	s := &service{index: i, name: t.Name, callees: map[int32]*callee{}, requestCPU: w.machine.RequestCPU, startTime: w.machine.StartTime, takesTurns: true}
 	if r, ok := t.Foreign(); ok {
 		costs, measured := w.machine.Runtimes[r.Name]
 		if !measured {
 			return fmt.Errorf("playing system %q: what requests cost in runtime %s of service %q is not known in virtual time; measure it with `kubectl microsim calibrate --runtime %s`, use --on local, or leave runtime out", w.exp.System.Name, r.Name, t.Name, r.Name)
 		}
 		s.requestCPU, s.callCPU, s.startTime, s.oneProcessor = costs.Request, costs.Call, costs.Start, r.OneProcessor
+		s.takesTurns = false
 	}
 	if t.Kind.IsStore() {
 		s.store = t.StoreSettings()
@@ -262,6 +267,10 @@ func (w *world) addService(i int32, t *topology.Service) error {
 func (w *world) addGroup(quota float64, replica int32) int32 {
 	g := w.cpu.Group(quota)
 	w.cpuTimer, w.groups = append(w.cpuTimer, des.Timer{}), append(w.groups, replica)
+	if quota == 0 {
+		quota = w.machine.Cores
+	}
+	w.threads = append(w.threads, newThreads(quota, w.machine.Cores))
 	return int32(g)
 }
 
@@ -351,11 +360,16 @@ func (w *world) retime() {
 
 func (w *world) cpuDone(e event) {
 	strand := w.cpu.Pop(int(e.a), w.now())
+	if strand == wakers {
+		return
+	}
 	if strand >= 0 {
 		s := w.strands.at(strand)
 		w.serviceAt(w.servings.at(s.serving).replica).counts.cpu += s.work
 		s.onCPU = false
-		w.finishStep(strand)
+		if !s.inTurn || !w.turnOver(strand) {
+			w.finishStep(strand)
+		}
 		return
 	}
 	sv := w.servings.at(-1 - strand)

@@ -65,6 +65,11 @@ type Costs struct {
 	// adds.
 	Processor  float64 `json:"processorSeconds"`
 	Connection float64 `json:"connectionSeconds"`
+	// Alone is the processor time that a request takes beyond Processor if it comes
+	// while the program sleeps, since threads have to be woken up for it.
+	Alone float64 `json:"aloneSeconds,omitempty"`
+	// Turn is the processor time by which a turn of work exceeds the work.
+	Turn float64 `json:"turnSeconds,omitempty"`
 	// Packet is how long one is on its way. RequestWait is how much longer than that it
 	// takes until the load goes on with an answer, and CallWait that of a service.
 	Packet      float64 `json:"packetSeconds"`
@@ -142,7 +147,8 @@ func (c *Calibration) Validate() (problems problem.List) {
 		seconds float64
 		zero    bool // it may be nothing
 	}{
-		{"processorSeconds", costs.Processor, false}, {"connectionSeconds", costs.Connection, true}, {"packetSeconds", costs.Packet, false},
+		{"processorSeconds", costs.Processor, false}, {"connectionSeconds", costs.Connection, true}, {"aloneSeconds", costs.Alone, true}, {"turnSeconds", costs.Turn, true},
+		{"packetSeconds", costs.Packet, false},
 		{"requestWaitSeconds", costs.RequestWait, true}, {"callWaitSeconds", costs.CallWait, true}, {"idleWaitSeconds", costs.IdleWait, true},
 		{"idleCallWaitSeconds", costs.IdleCallWait, true}, {"cpuUnitSeconds", costs.CPUUnit, false}, {"diskSyncSeconds", costs.DiskSync, true},
 		{"diskIdleSeconds", costs.DiskIdle, true}, {"startSeconds", costs.Start, false},

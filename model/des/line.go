@@ -67,6 +67,9 @@ func (s *Servers[T]) Leave() (next T, ok bool) {
 	return next, true
 }
 
+// Busy is how many servers have a job.
+func (s *Servers[T]) Busy() int { return s.busy }
+
 // Clone returns a copy that goes on by itself.
 func (s *Servers[T]) Clone() *Servers[T] {
 	c := *s

@@ -35,7 +35,7 @@ unit of CPU, a sync of the disk, the start of a process, and by how much sleeps 
 time (--on virtual, limit, sweep, search) read the file that is written, and say so; without one, they
 have the costs of a small virtual machine.
 
-It takes about 18 seconds, and 25 at most. Services are started on this machine, and put under a load on
+It takes about 20 seconds, and 25 at most. Services are started on this machine, and put under a load on
 the loopback network that keeps the processors busy for about 30 % of the time, since those of an idle
 machine are slow to wake up. What else runs meanwhile disturbs it.
 
@@ -112,6 +112,8 @@ func Table(w io.Writer, c *calibration.Calibration) error {
 	}
 	rows := [][]string{
 		{"request or call, of a processor", seconds(costs.Processor)},
+		{"request that comes alone, more", seconds(costs.Alone)},
+		{"turn of work, more than the work", seconds(costs.Turn)},
 		{"connection, of a processor", seconds(costs.Connection)},
 		{"packet, on its way", seconds(costs.Packet)},
 		{"answer, until the load goes on", seconds(costs.RequestWait)},

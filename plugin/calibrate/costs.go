@@ -69,6 +69,14 @@ func connection(c *calibration.Costs, fresh []float64, more float64) {
 	c.Connection = nanoseconds(max(min(longer, more), 0))
 }
 
+// alone tells what a request and a turn take more of a processor if each request finds the
+// program asleep, from the processor time of requests without work, and of those with a
+// turn of work.
+func alone(c *calibration.Costs, processor, withTurn, work float64) {
+	c.Alone = nanoseconds(max(processor-c.Processor, 0))
+	c.Turn = nanoseconds(max(withTurn-processor-work, 0))
+}
+
 // fastest bounds the rate of a disk that takes no longer for many bytes than for
 // few: then it cannot be told.
 const fastest = 1e11

@@ -37,6 +37,7 @@ const (
 	diskTime       = time.Second // of each size
 	sleepTime      = 2 * time.Second
 	idleTime       = 5 * time.Second
+	aloneTime      = time.Second // without and with work
 	starts         = 5
 	// Longest bounds a calibration. One that is not done by then has failed.
 	Longest = 25 * time.Second
@@ -55,6 +56,8 @@ const (
 	// quiet is what a request without work takes at most, in seconds, on a machine that
 	// has nothing else to do.
 	quiet = 0.001
+	// aloneRate is that of requests each of which finds the program asleep.
+	aloneRate = 300.0
 )
 
 // The system that is measured: its requests show by their differences what calls,
@@ -65,6 +68,7 @@ const (
 	fewBytes   = 1 << 10
 	manyBytes  = 512 << 10 // what services write between two syncs
 	leastTimes = 20
+	worked     = 100 * time.Microsecond // in one turn
 	// chained is how many calls a request to the chain makes, each of another service
 	// that does a unit of CPU, so that who waits for it falls asleep.
 	chained = 3
@@ -82,6 +86,7 @@ func measured() topology.System {
 	}
 	return topology.System{Name: "calibration", Services: append(chain,
 		topology.NewService("leaf"), topology.NewService("front", topology.CallTo("leaf")), topology.NewService("sleeper", sleep(asleep)),
+		topology.NewService("worker", topology.Step{Work: &topology.Work{CPU: dist.Fixed(worked)}}),
 		topology.NewService("whole", sleep(tick)), topology.NewService("tenth", sleep(tick/10)),
 		topology.NewService("few", write(fewBytes)), topology.NewService("many", write(manyBytes)),
 	)}
@@ -241,7 +246,7 @@ func measureLoad(ctx context.Context, say func(string), c *calibration.Costs) (b
 		return 0, err
 	}
 	say("what a request takes at all")
-	processors, rate := float64(runtime.GOMAXPROCS(0)), trialRate
+	processors, rate := float64(min(runtime.NumCPU(), runtime.GOMAXPROCS(0))), trialRate
 	var trial *answered
 	for range 2 { // the more requests there are, the less each takes
 		if trial, err = b.load(ctx, poisson(trialTime, rate), "leaf"); err != nil {
@@ -268,6 +273,17 @@ func measureLoad(ctx context.Context, say func(string), c *calibration.Costs) (b
 		return 0, err
 	}
 	sleeps(c, quiet.latencies[0], quiet.latencies[1], quiet.latencies[2])
+
+	say("requests that come alone")
+	var apart [2]float64
+	for i, service := range []string{"leaf", "worker"} {
+		a, err := b.load(ctx, load.Phase{Rate: aloneRate, Duration: unit.Duration(aloneTime)}, service)
+		if err != nil {
+			return 0, err
+		}
+		apart[i] = a.cpu
+	}
+	alone(c, apart[0], apart[1], worked.Seconds())
 
 	say("connections")
 	b.fresh = true

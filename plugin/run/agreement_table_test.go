@@ -83,14 +83,11 @@ func (r *figureRow) beyond() bool { return r.over }
 // knownCauses say why a figure is worse than its bound, by system and figure.
 func knownCauses() map[string]string {
 	const halfOpen = "connections that are half open wait for pauses of Linux which depend on round-trip times that it remembers ([a full accept queue](#a-full-accept-queue)): runs with other seeds differ as much"
-	const scheduler = "load, services and collector are one program of Go, whose goroutines wait for a processor while others compute; with `--isolation process` the p50 was 8.1 ms where virtual time has 10.2, since work takes turns of 5 ms there, and shares processors evenly here"
 	const waking = ": how long an idle processor takes to wake up changes from minute to minute"
 	return map[string]string{
-		"fallbacks p50": "1.84 to 2.28 ms in six runs within two days" + waking, "shapes of load, chains p50": "5.47 to 5.73 ms in six runs within two days" + waking,
+		"fallbacks p50": "1.81 to 2.28 ms in eight runs within two days" + waking, "shapes of load, chains p50": "5.47 to 5.73 ms in eight runs within two days" + waking,
 		"social p50":                "calibrations a few minutes apart give 25 and 31 us for a call, and a request makes many",
 		"queue at 130 % throughput": halfOpen, "queue at 130 % goodput": halfOpen, "queue at 130 % outcomes": halfOpen,
-		"processors at 80 % p50": scheduler, "processors at 80 % p99": scheduler,
-		"processors at 130 %, shedding throughput": scheduler, "processors at 130 %, shedding goodput": scheduler, "processors at 130 %, shedding outcomes": scheduler,
 		"leaf p99": "the scheduler of the machine makes the tail", "shapes of load, chains p99": "100 requests: the p99 is the slowest of them, as the scheduler has it",
 	}
 }

@@ -96,7 +96,7 @@ func queueings(rho float64) []queueing {
 // served, as long as it takes no more than one. Turns do not change the mean of work
 // without memory. Units share their processors evenly.
 func processors(rho float64) []queueing {
-	one := func(name string, limit, cores float64, exact float64, work ...topology.Work) queueing {
+	one := func(name string, limit, cores, exact float64, weights []float64, work ...topology.Work) queueing {
 		s := topology.NewService("s")
 		s.Endpoints = nil
 		if limit > 0 {
@@ -106,7 +106,7 @@ func processors(rho float64) []queueing {
 		for i := range work {
 			path := fmt.Sprint("/", i)
 			s.Endpoints = append(s.Endpoints, topology.NewEndpoint(path, topology.Step{Work: &work[i]}))
-			q.requests = append(q.requests, load.Request{Name: path[1:], Service: "s", Endpoint: path, Weight: []float64{9, 1}[i]})
+			q.requests = append(q.requests, load.Request{Name: path[1:], Service: "s", Endpoint: path, Weight: weights[i]})
 		}
 		q.services = []topology.Service{s}
 		return q
@@ -114,14 +114,26 @@ func processors(rho float64) []queueing {
 	exponential := topology.Work{CPU: exponentialWork(meanWork)}
 	// Nine of ten take 0.6, and one 4.6 of the mean: the squared coefficient of variation
 	// is 1.44.
+	seldom := []float64{9, 1}
 	short, long := topology.Work{CPU: dist.Fixed(meanWork.Std() * 6 / 10)}, topology.Work{CPU: dist.Fixed(meanWork.Std() * 46 / 10)}
+	// Forty sizes are nearly without memory: the quantiles of the exponential distribution.
+	alike, sizes, sum := make([]float64, 40), make([]topology.Work, 40), 0.0
+	for i := range sizes {
+		alike[i] = 1
+		sizes[i].CPUUnits = -math.Log1p(-(float64(i) + 0.5) / 40)
+		sum += sizes[i].CPUUnits / 40
+	}
+	for i := range sizes {
+		sizes[i].CPUUnits /= sum
+	}
 	return []queueing{
-		one("units, M/D/1-PS", 1, 0, 1/(1-rho), topology.Work{CPUUnits: 1}),
-		one("units, M/G/1-PS", 1, 0, 1/(1-rho), topology.Work{CPUUnits: 0.5}, topology.Work{CPUUnits: 5.5}),
-		one("turns, M/M/1 of two threads", 1, 0, 1/(1-rho), exponential),
-		one("turns, M/M/4", 4, 0, 1+erlangC(4, 4*rho)/(4-4*rho), exponential),
-		one("turns, M/D/1", 0, 1, 1+rho/(2*(1-rho)), topology.Work{CPU: dist.Fixed(meanWork.Std())}),
-		one("turns, M/G/1", 0, 1, 1+rho*2.44/(2*(1-rho)), short, long),
+		one("units, M/D/1-PS", 1, 0, 1/(1-rho), alike, topology.Work{CPUUnits: 1}),
+		one("units, M/G/1-PS, uneven", 1, 0, 1/(1-rho), seldom, topology.Work{CPUUnits: 0.5}, topology.Work{CPUUnits: 5.5}),
+		one("units, M/G/1-PS, forty sizes", 1, 0, 1/(1-rho), alike, sizes...),
+		one("turns, M/M/1 of two threads", 1, 0, 1/(1-rho), alike, exponential),
+		one("turns, M/M/4", 4, 0, 1+erlangC(4, 4*rho)/(4-4*rho), alike, exponential),
+		one("turns, M/D/1", 0, 1, 1+rho/(2*(1-rho)), alike, topology.Work{CPU: dist.Fixed(meanWork.Std())}),
+		one("turns, M/G/1", 0, 1, 1+rho*2.44/(2*(1-rho)), seldom, short, long),
 	}
 }
 

@@ -66,7 +66,7 @@ func (p *Processors) Leave() {
 func (p *Processors) Burn(d time.Duration, stop, left <-chan struct{}) {
 	random, spent := newRandom(), make(chan time.Duration, 1)
 	for d > 0 {
-		jobs := p.staffed()
+		jobs := p.running()
 		select {
 		case <-stop:
 			return
@@ -78,8 +78,9 @@ func (p *Processors) Burn(d time.Duration, stop, left <-chan struct{}) {
 	}
 }
 
-// staffed returns the line of the work that waits, in which someone works.
-func (p *Processors) staffed() chan<- job {
+// running returns the channel from which the threads take jobs, and starts them if they do
+// not run. Senders wait on it first come first served.
+func (p *Processors) running() chan<- job {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.threads == 0 {

@@ -26,7 +26,11 @@ const (
 	// readyTime bounds the start of a server, endTime its end, after which it is killed.
 	readyTime = 60 * time.Second
 	endTime   = 10 * time.Second
+	// tries is how many ports a server is started at, if others take them before it.
+	tries = 5
 )
+
+var errTaken = errors.New("another program listens there; try again")
 
 // A recipe is how the servers of a kind are started.
 type recipe struct {
@@ -178,9 +182,10 @@ type Daemon struct {
 	Address string
 
 	kind  topology.Kind
+	who   *identity
 	dir   *directory
 	cmd   *exec.Cmd
-	logs  tail.Log
+	logs  *tail.Log
 	ended chan struct{}
 	err   error
 	stop  sync.Once
@@ -193,6 +198,29 @@ func Start(ctx context.Context, kind topology.Kind, base string) (_ *Daemon, err
 		return nil, err
 	}
 	r, _ := recipeOf(kind)
+	d, err := prepare(ctx, kind, &r, base)
+	if err != nil {
+		return nil, err
+	}
+	for range tries {
+		var address string
+		if address, err = freeAddress(); err != nil {
+			err = fmt.Errorf("starting %s: %w", r.server, err)
+			break
+		}
+		if err = d.startAt(ctx, &r, address); !errors.Is(err, errTaken) {
+			break
+		}
+	}
+	if err != nil {
+		_ = d.dir.remove() // what went wrong before says more
+		return nil, err
+	}
+	return d, nil
+}
+
+// prepare makes the data of a server below base.
+func prepare(ctx context.Context, kind topology.Kind, r *recipe, base string) (*Daemon, error) {
 	who, err := identityOf(r.user)
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", r.server, err)
@@ -201,37 +229,41 @@ func Start(ctx context.Context, kind topology.Kind, base string) (_ *Daemon, err
 	if err != nil {
 		return nil, fmt.Errorf("starting %s: %w", r.server, err)
 	}
-	d := &Daemon{kind: kind, dir: dir, ended: make(chan struct{})}
-	defer func() {
-		if err != nil {
-			_ = dir.remove() // what went wrong before says more
-		}
-	}()
-	if d.Address, err = freeAddress(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", r.server, err)
-	}
-	_, port, _ := net.SplitHostPort(d.Address)
-	if r.config != nil {
-		if err := d.configure(&r, who, port); err != nil {
-			return nil, fmt.Errorf("starting %s: %w", r.server, err)
-		}
-	}
+	d := &Daemon{kind: kind, who: who, dir: dir, logs: &tail.Log{}}
 	if r.setup != "" {
-		if err := d.setup(ctx, &r, who); err != nil {
+		if err := d.setup(ctx, r); err != nil {
+			_ = dir.remove()
 			return nil, err
 		}
-	}
-	if err := d.start(&r, who, r.args(dir.data(), port)); err != nil {
-		return nil, err
-	}
-	if err := d.awaitReady(ctx, r.server); err != nil {
-		return nil, errors.Join(err, d.Stop())
 	}
 	return d, nil
 }
 
+// startAt starts the server at an address. The error is errTaken if another program has
+// begun to listen there since it was free.
+func (d *Daemon) startAt(ctx context.Context, r *recipe, address string) error {
+	_, port, _ := net.SplitHostPort(address)
+	d.Address, d.ended, d.logs = address, make(chan struct{}), &tail.Log{}
+	if r.config != nil {
+		if err := d.configure(r, port); err != nil {
+			return fmt.Errorf("starting %s: %w", r.server, err)
+		}
+	}
+	if err := d.start(r, r.args(d.dir.data(), port)); err != nil {
+		return err
+	}
+	err := d.awaitReady(ctx, r.server)
+	if err != nil {
+		d.end()
+		if strings.Contains(strings.Join(d.logs.Lines(), "\n"), "ddress already in use") {
+			err = fmt.Errorf("starting %s at %s: %w", r.server, address, errTaken)
+		}
+	}
+	return err
+}
+
 // configure writes the file of settings.
-func (d *Daemon) configure(r *recipe, who *identity, port string) error {
+func (d *Daemon) configure(r *recipe, port string) error {
 	other, err := freeAddress()
 	if err != nil {
 		return err
@@ -241,22 +273,27 @@ func (d *Daemon) configure(r *recipe, who *identity, port string) error {
 	if err := os.WriteFile(path, []byte(r.config(d.dir.data(), port, otherPort)), 0o600); err != nil {
 		return err
 	}
-	return who.own(path)
+	return d.who.own(path)
 }
 
 // setup makes the data directory.
-func (d *Daemon) setup(ctx context.Context, r *recipe, who *identity) error {
+func (d *Daemon) setup(ctx context.Context, r *recipe) error {
 	path, err := r.find(r.setup)
 	if err != nil {
 		return err
 	}
+	if r.config != nil { // its ports do not matter yet
+		if err := d.configure(r, "1"); err != nil {
+			return fmt.Errorf("making a data directory with %s: %w", path, err)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, readyTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, r.setupArgs(d.dir.data())...)
-	cmd.Dir, cmd.Env, cmd.SysProcAttr, cmd.WaitDelay = d.dir.path, d.environment(r), attributes(who), time.Second
-	cmd.Stdout, cmd.Stderr = &d.logs, &d.logs
+	cmd.Dir, cmd.Env, cmd.SysProcAttr, cmd.WaitDelay = d.dir.path, d.environment(r), attributes(d.who), time.Second
+	cmd.Stdout, cmd.Stderr = d.logs, d.logs
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("making a data directory with %s: %w; it said: %s", path, err, failureIn(&d.logs))
+		return fmt.Errorf("making a data directory with %s: %w; it said: %s", path, err, failureIn(d.logs))
 	}
 	return nil
 }
@@ -269,14 +306,14 @@ func (d *Daemon) environment(r *recipe) []string {
 	return env
 }
 
-func (d *Daemon) start(r *recipe, who *identity, args []string) error {
+func (d *Daemon) start(r *recipe, args []string) error {
 	path, err := r.find(r.server)
 	if err != nil {
 		return err
 	}
 	d.cmd = exec.Command(path, args...) //nolint:noctx // Stop ends it
-	d.cmd.Dir, d.cmd.Env, d.cmd.SysProcAttr, d.cmd.WaitDelay = d.dir.path, d.environment(r), attributes(who), time.Second
-	d.cmd.Stdout, d.cmd.Stderr = &d.logs, &d.logs
+	d.cmd.Dir, d.cmd.Env, d.cmd.SysProcAttr, d.cmd.WaitDelay = d.dir.path, d.environment(r), attributes(d.who), time.Second
+	d.cmd.Stdout, d.cmd.Stderr = d.logs, d.logs
 	started := make(chan error, 1)
 	go func() {
 		// The kernel ends the server when the thread that started it ends; so this one
@@ -313,7 +350,9 @@ func (d *Daemon) awaitReady(ctx context.Context, server string) error {
 	for {
 		if conn, err := dialer.DialContext(ctx, "tcp", d.Address); err == nil {
 			conn.Close()
-			return nil
+			if listens(d.cmd.Process.Pid, d.Address) {
+				return nil
+			}
 		}
 		select {
 		case <-d.ended:
@@ -339,22 +378,27 @@ func (d *Daemon) Err() error {
 	if d.err != nil {
 		how = "with " + d.err.Error()
 	}
-	return fmt.Errorf("running %s: it ended %s; it said: %s", filepath.Base(d.cmd.Path), how, failureIn(&d.logs))
+	return fmt.Errorf("running %s: it ended %s; it said: %s", filepath.Base(d.cmd.Path), how, failureIn(d.logs))
 }
 
 // Stop ends the server, waits for it, and removes its data. It may be called again.
 func (d *Daemon) Stop() (err error) {
 	d.stop.Do(func() {
-		d.terminate()
-		select {
-		case <-d.ended:
-		case <-time.After(endTime):
-			_ = d.cmd.Process.Kill() // it may have ended by now
-			<-d.ended
-		}
+		d.end()
 		err = d.dir.remove()
 	})
 	return err
+}
+
+// end ends the server, and waits for it.
+func (d *Daemon) end() {
+	d.terminate()
+	select {
+	case <-d.ended:
+	case <-time.After(endTime):
+		_ = d.cmd.Process.Kill() // it may have ended by now
+		<-d.ended
+	}
 }
 
 // lastLines is how many lines say why a server has ended if none says that it is an

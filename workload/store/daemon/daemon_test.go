@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -100,5 +101,40 @@ func TestMissingServersAreNamed(t *testing.T) {
 	}
 	if err := Check(topology.MongoDB); err == nil || !strings.Contains(err.Error(), "name the address of a server") {
 		t.Error(err)
+	}
+}
+
+// Another program that begins to listen at the port before the server does is not taken for
+// the server.
+func TestOthersAreNotTakenForTheServer(t *testing.T) {
+	for _, kind := range []topology.Kind{topology.Redis, topology.Postgres, topology.MySQL, topology.Memcached, topology.MongoDB, topology.Kafka} {
+		t.Run(string(kind), func(t *testing.T) {
+			if err := Check(kind); err != nil {
+				t.Skip(err)
+			}
+			other, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer other.Close()
+			r, _ := recipeOf(kind)
+			d, err := prepare(t.Context(), kind, &r, tempBase(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.startAt(t.Context(), &r, other.Addr().String()); !errors.Is(err, errTaken) {
+				t.Errorf("at a port that is taken: %v", err)
+			}
+			address, err := freeAddress()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := d.startAt(t.Context(), &r, address); err != nil {
+				t.Fatal(err)
+			}
+			if err := d.Stop(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

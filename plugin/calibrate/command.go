@@ -35,7 +35,7 @@ unit of CPU, a sync of the disk, the start of a process, and by how much sleeps 
 time (--on virtual, limit, sweep, search) read the file that is written, and say so; without one, they
 have the costs of a small virtual machine.
 
-It takes about 20 seconds, and 25 at most. Services are started on this machine, and put under a load on
+It takes about 18 seconds, and 25 at most. Services are started on this machine, and put under a load on
 the loopback network that keeps the processors busy for about 30 % of the time, since those of an idle
 machine are slow to wake up. What else runs meanwhile disturbs it.
 

@@ -36,8 +36,8 @@ const (
 	connectionTime = 2 * time.Second
 	diskTime       = time.Second // of each size
 	sleepTime      = 2 * time.Second
-	idleTime       = 5 * time.Second
-	aloneTime      = time.Second // without and with work
+	idleTime       = 4 * time.Second
+	aloneTime      = time.Second / 2 // without and with work
 	starts         = 5
 	// Longest bounds a calibration. One that is not done by then has failed.
 	Longest = 25 * time.Second

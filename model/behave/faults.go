@@ -1,7 +1,6 @@
 package behave
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -53,12 +52,19 @@ func NewFaultSet(replica int, active []Active) *FaultSet {
 		if f.Target.Replica != 0 && f.Target.Replica != replica {
 			continue
 		}
-		set.faults = append(set.faults, activeFault{
+		set.insert(activeFault{
 			index: i + 1, id: a.ID, fault: f, delay: f.Args.EffectiveDelay(), terminal: rank(f.Type) >= rank(fault.Abort),
 		})
 	}
-	slices.SortStableFunc(set.faults, func(a, b activeFault) int { return cmp.Compare(rank(a.fault.Type), rank(b.fault.Type)) })
 	return set
+}
+
+// insert puts a fault behind those that act before it.
+func (s *FaultSet) insert(f activeFault) {
+	s.faults = append(s.faults, f)
+	for i := len(s.faults) - 1; i > 0 && rank(s.faults[i].fault.Type) < rank(s.faults[i-1].fault.Type); i-- {
+		s.faults[i], s.faults[i-1] = s.faults[i-1], s.faults[i]
+	}
 }
 
 // CanAct says why a service cannot have the fault; nil means that it can.

@@ -77,7 +77,7 @@ test-gate: ## a gate before a real Redis, and connections that are idle for a mi
 .PHONY: test-kafka
 test-kafka: ## the embedded engine of kafka, its relay and its lags against Kafka of Maven Central (needs Maven and a JDK 17), or at MICROSIM_KAFKA=HOST:PORT
 	./internal/testenv/servers/make.sh kafka '$(CURDIR)/bin/kafka'
-	PATH='$(CURDIR)/bin/kafka/bin':"$$PATH" $(GO) test -count=1 -v -run '[kK]afka' ./workload/store/driver ./workload/store/daemon
+	PATH='$(CURDIR)/bin/kafka/bin':"$$PATH" $(GO) test -count=1 -v -run '[kK]afka|TestServersComeAndGo|TestOthersAreNotTaken' ./workload/store/driver ./workload/store/daemon
 
 .PHONY: test-monitor
 test-monitor: ## rules, dashboards and alerts against a real Prometheus (needs prometheus and promtool; about a minute)

@@ -71,7 +71,7 @@ func (r *running) checkBooks() error {
 	turns := make([]int, len(r.threads))
 	for _, s := range r.strands.list {
 		if s.live && s.inTurn {
-			turns[r.replicas[r.servings.at(s.serving).replica].group]++
+			turns[r.groupOf(s)]++
 		}
 	}
 	for g := range r.threads {

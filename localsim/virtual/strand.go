@@ -182,7 +182,7 @@ func (w *world) work(i int32, op *behave.Op) bool {
 
 func (w *world) unburden(s *strand) {
 	if s.burden > 0 {
-		g := int(w.replicas[w.servings.at(s.serving).replica].group)
+		g := w.groupOf(s)
 		w.cpu.Burden(g, w.now(), w.cpu.Burdened(g)-s.burden)
 		s.burden = 0
 	}
@@ -362,7 +362,7 @@ func (w *world) stopAction(i int32) {
 	s := w.strands.at(i)
 	w.k.Cancel(s.timer)
 	if s.onCPU {
-		w.cpu.Remove(int(w.replicas[w.servings.at(s.serving).replica].group), w.now(), i)
+		w.cpu.Remove(w.groupOf(s), w.now(), i)
 		s.onCPU = false
 	}
 	w.stopTurns(s)

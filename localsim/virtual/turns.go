@@ -26,10 +26,13 @@ func newThreads(quota, machine float64) *des.Servers[place] {
 	return des.NewServers[place](int(math.Ceil(min(max(2, quota), machine))), -1)
 }
 
-// threadsOf returns the threads on which a strand works.
-func (w *world) threadsOf(s *strand) *des.Servers[place] {
-	return w.threads[w.replicas[w.servings.at(s.serving).replica].group]
+// groupOf returns the group of processors of a strand's process.
+func (w *world) groupOf(s *strand) int {
+	return int(w.replicas[w.servings.at(s.serving).replica].group)
 }
+
+// threadsOf returns the threads on which a strand works.
+func (w *world) threadsOf(s *strand) *des.Servers[place] { return w.threads[w.groupOf(s)] }
 
 // lineUp makes a strand wait for a thread for the work that is left.
 func (w *world) lineUp(i int32) {
@@ -47,7 +50,7 @@ func (w *world) startTurn(i int32) {
 	s.left -= s.work
 	s.work += w.machine.TurnCPU
 	s.onCPU, s.inTurn = true, true
-	w.cpu.Add(int(w.replicas[w.servings.at(s.serving).replica].group), w.now(), s.work, i)
+	w.cpu.Add(w.groupOf(s), w.now(), s.work, i)
 }
 
 // turnOver handles the end of a turn. It returns true if the strand has more to do.
@@ -87,11 +90,9 @@ func (w *world) stopTurns(s *strand) {
 // freezeTurns takes a strand of a paused process off its thread, or out of the line.
 func (w *world) freezeTurns(r *replica, i int32) {
 	s := w.strands.at(i)
-	f := frozenJob{id: i, place: s.ticket}
 	w.tickets++
-	s.ticket = w.tickets
-	f.ticket = s.ticket
-	r.frozen = append(r.frozen, f)
+	r.frozen = append(r.frozen, frozenJob{id: i, place: s.ticket, ticket: w.tickets})
+	s.ticket = w.tickets // its place in the line is void
 	if !s.inTurn {
 		return
 	}

@@ -2,6 +2,7 @@ package work
 
 import (
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -40,27 +41,39 @@ func TestWorkEndsEarly(t *testing.T) {
 	wait.Wait()
 }
 
-// TestThreadsEndWithTheLastService counts goroutines, each of which has a thread.
+// computing counts the threads that compute, or wait for work, by the stacks of their
+// goroutines.
+func computing() int {
+	stacks := make([]byte, 1<<20)
+	return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "work.compute(")
+}
+
+// awaitThreads waits until so many threads compute. They begin and end a moment after what
+// makes them do so.
+func awaitThreads(t *testing.T, n int) {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); computing() != n; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d threads compute, want %d", computing(), n)
+		}
+	}
+}
+
+// TestThreadsEndWithTheLastService has threads while a service is left that has worked.
 func TestThreadsEndWithTheLastService(t *testing.T) {
-	before := runtime.NumGoroutine()
 	p := NewProcessors()
 	p.Join()
 	p.Join()
-	if now := runtime.NumGoroutine(); now != before {
-		t.Errorf("%d goroutines run before there is work", now-before)
+	if n := computing(); n != 0 {
+		t.Errorf("%d threads compute before there is work", n)
 	}
 	p.Burn(time.Microsecond, nil, nil)
 	p.Leave()
-	if now := runtime.NumGoroutine(); now < before+p.n {
-		t.Errorf("%d goroutines work for the service that is left, want %d", now-before, p.n)
-	}
+	awaitThreads(t, p.n)
 	p.Burn(time.Microsecond, nil, nil)
 	p.Leave()
-	// A goroutine ends a moment after what it does at last.
-	for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; runtime.Gosched() {
-		if time.Now().After(deadline) {
-			t.Fatalf("%d goroutines are left", runtime.NumGoroutine()-before)
-		}
+	if n := computing(); n != 0 {
+		t.Errorf("%d threads compute without a service", n)
 	}
 	p.Join()
 	p.Burn(time.Microsecond, nil, nil) // services may come later
